@@ -1,0 +1,43 @@
+# make demo: train and compare the front-ends on synthetic sounds.  make test: everything CI checks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint unit docs bench clean help
+
+help:
+	@echo "make demo   compare the front-ends on synthetic sounds (a few minutes)"
+	@echo "make test   lint, types, tests, docs: what CI runs"
+	@echo "make docs   build the site into docs/_build/html"
+	@echo "make bench  speed and memory of every front-end against a mel spectrogram"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "learnable-frontends needs Python 3.10 or newer, got " + sys.version.split()[0] + " (make PYTHON=python3.12 ...)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python examples/compare_frontends.py --out runs/demo --jobs 2
+
+test: lint unit docs
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(READY)
+	$(BIN)/python benchmarks/frontends.py
+
+clean:
+	rm -rf $(VENV) docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

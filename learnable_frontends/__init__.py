@@ -1,0 +1,21 @@
+"""Learnable audio front-ends for PyTorch: waveform ``(..., time)`` in, ``(..., n_filters, frames)`` out."""
+
+from learnable_frontends.compression import Decibels, Log
+from learnable_frontends.filterbanks import CosGaussFilterbank, MelFrontend, SincFilterbank
+from learnable_frontends.frontend import Filterbank, Frontend, KernelFilterbank
+from learnable_frontends.relevance import MultiHeadRelevance, RelevanceWeighting
+
+__all__ = [
+    "CosGaussFilterbank",
+    "Decibels",
+    "Filterbank",
+    "Frontend",
+    "KernelFilterbank",
+    "Log",
+    "MelFrontend",
+    "MultiHeadRelevance",
+    "RelevanceWeighting",
+    "SincFilterbank",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,297 @@
+"""Pure stages of a front-end: framing, spectra, band energies by either route, and the maps of free parameters."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "band_energies",
+    "bounded",
+    "conv_energies",
+    "even_kernel_response",
+    "even_ramp",
+    "frame",
+    "kernel_response",
+    "next_fast_length",
+    "ordered",
+    "power_spectrum",
+    "unbounded",
+    "unordered",
+]
+
+
+def next_fast_length(length: int) -> int:
+    """Give the smallest even product of powers of 2, 3 and 5 that is at least ``length``.
+
+    Args:
+        length: A transform length in samples, positive.
+
+    Returns:
+        A length in samples for which a real FFT is fast.
+
+    Example:
+        >>> next_fast_length(2752)
+        2880
+    """
+    candidate = max(2, length + length % 2)
+    while True:
+        rest = candidate
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return candidate
+        candidate += 2
+
+
+def frame(
+    waveform: Tensor,
+    frame_length: int,
+    hop_length: int,
+    *,
+    padding: tuple[int, int] = (0, 0),
+    pad_mode: str = "reflect",
+    tail: int = 0,
+) -> Tensor:
+    """Cut a waveform into overlapping frames.
+
+    Args:
+        waveform: Samples, shape ``(batch, time)``.
+        frame_length: Samples per frame.
+        hop_length: Samples from one frame's start to the next.
+        padding: Samples added before and after.
+        pad_mode: How they are made: a mode of `torch.nn.functional.pad`.
+        tail: Zeros added after that, for frames that reach past the window they are multiplied with.
+
+    Returns:
+        A view, shape ``(batch, frames, frame_length)``, with ``frames = 1 + (time + sum(padding) + tail -
+        frame_length) // hop_length``.
+
+    Example:
+        >>> frame(torch.arange(6.0)[None], 4, 2)
+        tensor([[[0., 1., 2., 3.],
+                 [2., 3., 4., 5.]]])
+    """
+    before, after = padding
+    if pad_mode == "reflect" and before and after:
+        # Two flips are up to four times faster than F.pad(mode="reflect").
+        head, end = waveform[:, 1 : before + 1].flip(-1), waveform[:, -after - 1 : -1].flip(-1)
+        waveform = torch.cat([head, waveform, end, waveform.new_zeros(waveform.shape[0], tail)], dim=-1)
+    else:
+        if before or after:
+            waveform = F.pad(waveform, padding, mode=pad_mode)
+        if tail:
+            waveform = F.pad(waveform, (0, tail))
+    return waveform.unfold(-1, frame_length, hop_length)
+
+
+def power_spectrum(frames: Tensor, n_fft: int) -> Tensor:
+    """Squared magnitude of the one-sided spectrum of each frame; only real arithmetic leaves the FFT.
+
+    Args:
+        frames: Windowed frames, shape ``(..., samples)``, at most ``n_fft`` samples each.
+        n_fft: Transform length in samples; shorter frames are zero-padded.
+
+    Returns:
+        Power, shape ``(..., n_fft // 2 + 1)``.
+
+    Example:
+        >>> power_spectrum(torch.ones(4), 4)
+        tensor([16.,  0.,  0.])
+    """
+    if frames.shape[-1] != n_fft:
+        frames = F.pad(frames, (0, n_fft - frames.shape[-1]))  # twice as fast as rfft(n=n_fft)
+    # Unbinding the real view is the fastest of the equal ways, forward (x2.4 against abs().square()) and backward.
+    real, imag = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)
+    power: Tensor = torch.addcmul(real.square(), imag, imag)
+    return power
+
+
+def kernel_response(kernels: Tensor, n_fft: int) -> Tensor:
+    """Power gain of FIR filters at the bins of a transform.
+
+    Args:
+        kernels: Impulse responses, shape ``(n_filters, kernel_size)``.
+        n_fft: Transform length in samples, at least ``kernel_size``: a shorter one would cut the kernels.
+
+    Returns:
+        Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
+
+    Raises:
+        ValueError: If ``n_fft`` is smaller than the kernels.
+
+    Example:
+        >>> kernel_response(torch.tensor([[1.0, 1.0]]), 2)
+        tensor([[4., 0.]])
+    """
+    if n_fft < kernels.shape[-1]:
+        raise ValueError(f"n_fft must be at least kernel_size={kernels.shape[-1]}, got {n_fft}")
+    return power_spectrum(kernels, n_fft)
+
+
+def even_kernel_response(half_kernels: Tensor, n_fft: int) -> Tensor:
+    """Power gain of FIR filters that are even about their middle tap, from that tap and those after it.
+
+    With the middle at time zero the response is real, which takes half the time of `kernel_response`, forward and
+    backward.
+
+    Args:
+        half_kernels: Shape ``(n_filters, (kernel_size + 1) // 2)``, the middle tap first.
+        n_fft: Even transform length in samples, at least ``kernel_size``.
+
+    Returns:
+        Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
+
+    Raises:
+        ValueError: If ``n_fft`` is smaller than the kernels.
+
+    Example:
+        >>> even_kernel_response(torch.tensor([[2.0, 1.0]]), 4)  # the kernel 1, 2, 1
+        tensor([[16.,  4.,  0.]])
+    """
+    kernel_size = 2 * half_kernels.shape[-1] - 1
+    if n_fft < kernel_size:
+        raise ValueError(f"n_fft must be at least kernel_size={kernel_size}, got {n_fft}")
+    response: Tensor = torch.fft.hfft(half_kernels, n=n_fft)[:, : n_fft // 2 + 1].square()
+    return response
+
+
+def band_energies(power: Tensor, response: Tensor) -> Tensor:
+    """Weight the power spectrum of each frame by each filter's response and sum over frequency.
+
+    Args:
+        power: Shape ``(..., frames, bins)``.
+        response: Shape ``(n_filters, bins)``.
+
+    Returns:
+        Energies, shape ``(..., n_filters, frames)``.
+
+    Example:
+        >>> band_energies(torch.ones(5, 3), torch.ones(2, 3)).shape
+        torch.Size([2, 5])
+    """
+    return F.linear(power, response).transpose(-1, -2)
+
+
+def conv_energies(frames: Tensor, kernels: Tensor, padding: str) -> Tensor:
+    """Mean square of each frame convolved with each kernel, in the time domain: the literal, slow reference.
+
+    It writes ``frames x n_filters x samples`` numbers. With ``padding="full"`` Parseval's theorem gives the same from
+    one FFT per frame (`power_spectrum`, `kernel_response`, `band_energies`).
+
+    Args:
+        frames: Windowed frames, shape ``(batch, frames, samples)``.
+        kernels: Impulse responses, shape ``(n_filters, kernel_size)``.
+        padding: ``"full"`` for all ``samples + kernel_size - 1`` outputs, ``"valid"`` for the ``samples -
+            kernel_size + 1`` that see the whole kernel.
+
+    Returns:
+        Energies, shape ``(batch, n_filters, frames)``.
+
+    Example:
+        >>> conv_energies(torch.ones(1, 1, 2), torch.ones(1, 2), "full")  # 1, 2, 1
+        tensor([[[2.]]])
+    """
+    batch, n_frames, samples = frames.shape
+    flat = frames.reshape(batch * n_frames, 1, samples)
+    if padding == "full":
+        # Padding first: conv1d(padding=...) is up to twice as slow, and for some sizes far slower.
+        flat = F.pad(flat, (kernels.shape[-1] - 1, kernels.shape[-1] - 1))
+    # conv1d correlates; flipping makes it a convolution, so that kernels need not be even.
+    outputs: Tensor = F.conv1d(flat, kernels.flip(-1)[:, None])
+    return outputs.square().mean(-1).reshape(batch, n_frames, -1).transpose(1, 2)
+
+
+def bounded(raw: Tensor, low: float, high: float) -> Tensor:
+    """Map a free parameter smoothly and monotonically into ``[low, high]``.
+
+    Args:
+        raw: Any values.
+        low: Value for minus infinity.
+        high: Value for plus infinity.
+
+    Returns:
+        ``low + (high - low) * sigmoid(raw)``, shaped like ``raw``.
+
+    Example:
+        >>> bounded(torch.tensor([0.0]), 2.0, 4.0)
+        tensor([3.])
+    """
+    return low + (high - low) * torch.sigmoid(raw)
+
+
+def unbounded(value: Tensor, low: float, high: float) -> Tensor:
+    """Give the free parameter that `bounded` maps to ``value``.
+
+    Args:
+        value: Numbers strictly between ``low`` and ``high``.
+        low: As in `bounded`.
+        high: As in `bounded`.
+
+    Returns:
+        The logit of the position of ``value`` between the bounds.
+
+    Example:
+        >>> unbounded(torch.tensor([3.0]), 2.0, 4.0)
+        tensor([0.])
+    """
+    return torch.logit((value - low) / (high - low))
+
+
+# Share of the band that an even ramp takes, so that filters stay strictly apart whatever the optimiser does: at least
+# 0.27 Hz between 80 centers below 22.05 kHz, over a hundred times the spacing of float32 there.
+RAMP_SHARE = 1e-3
+
+
+def ordered(positions: Tensor, ramp: Tensor) -> Tensor:
+    """Spread ascending positions so that they are strictly apart and strictly inside (0, 1), smoothly.
+
+    Args:
+        positions: Numbers in [0, 1], not descending, shape ``(n,)``.
+        ramp: What `even_ramp` gives for ``n``.
+
+    Returns:
+        ``0.999 * positions + ramp``.
+
+    Example:
+        >>> ordered(torch.tensor([0.0, 1.0, 1.0]), even_ramp(3).float())
+        tensor([2.5000e-04, 9.9950e-01, 9.9975e-01])
+    """
+    return (1.0 - RAMP_SHARE) * positions + ramp
+
+
+def unordered(positions: Tensor, ramp: Tensor) -> Tensor:
+    """Undo `ordered`.
+
+    Args:
+        positions: What `ordered` returned, shape ``(n,)``.
+        ramp: As given to `ordered`.
+
+    Returns:
+        The positions before spreading.
+
+    Example:
+        >>> ramp = even_ramp(2).float()
+        >>> unordered(ordered(torch.tensor([0.25, 0.5]), ramp), ramp)
+        tensor([0.2500, 0.5000])
+    """
+    return (positions - ramp) / (1.0 - RAMP_SHARE)
+
+
+def even_ramp(n: int, offset: float = 0.0) -> Tensor:
+    """Give ``n`` evenly spaced numbers strictly inside (0, 0.001), for `ordered`.
+
+    Args:
+        n: How many.
+        offset: Moves them by this part of a step, between -1 and 1 (to keep the two edges of one filter apart).
+
+    Returns:
+        ``0.001 * (i + offset) / (n + 1)`` for ``i = 1 ... n``, float64.
+
+    Example:
+        >>> even_ramp(3)
+        tensor([0.0003, 0.0005, 0.0008], dtype=torch.float64)
+    """
+    return RAMP_SHARE * (torch.arange(1, n + 1, dtype=torch.float64) + offset) / (n + 1)
