@@ -34,7 +34,7 @@ class Log(nn.Module):
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies of any shape."""
-        return torch.log(energies + self.offset)
+        return torch.log(_at_least_float32(energies) + self.offset).to(energies.dtype)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
@@ -72,12 +72,17 @@ class Decibels(nn.Module):
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies, shape ``(..., n_filters, frames)``."""
-        decibels = 10.0 * torch.log10(energies.clamp_min(self.amin) / self.ref)
-        if self.top_db is None:
-            return decibels
-        loudest = decibels.amax(dim=(-2, -1), keepdim=True)
-        return torch.maximum(decibels, loudest - self.top_db)
+        decibels = 10.0 * torch.log10(_at_least_float32(energies).clamp_min(self.amin) / self.ref)
+        if self.top_db is not None:
+            loudest = decibels.amax(dim=(-2, -1), keepdim=True)
+            decibels = torch.maximum(decibels, loudest - self.top_db)
+        return decibels.to(energies.dtype)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
         return f"ref={self.ref:g}, amin={self.amin:g}, top_db={self.top_db}"
+
+
+def _at_least_float32(energies: Tensor) -> Tensor:
+    # A small offset or floor would be zero in float16, and silence -inf.
+    return energies.to(torch.promote_types(energies.dtype, torch.float32))

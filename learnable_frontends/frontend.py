@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +20,9 @@ from learnable_frontends.functional import (
     kernel_response,
     next_fast_length,
     power_spectrum,
+    without_autocast,
 )
+from learnable_frontends.scales import spaced_centers
 
 __all__ = ["EvenKernelFilterbank", "Filterbank", "Frontend", "KernelFilterbank"]
 
@@ -76,8 +77,8 @@ class Frontend(nn.Module, ABC):
 
         Args:
             lr: Learning rate of everything but the filters (relevance heads, say).
-            frontend_lr: Learning rate of the filters' ``raw_*`` parameters. They are unit-free: a step of 0.01 moves
-                a center by about one percent.
+            frontend_lr: Learning rate of the filters' ``raw_*`` parameters. They are unit-free logits: a step of 0.01
+                moves a center at the share ``p`` of the band by ``1 - p`` percent of its frequency.
 
         Returns:
             Parameter groups, to be joined with those of the classifier.
@@ -166,7 +167,7 @@ class Filterbank(Frontend):
 
     @abstractmethod
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of windowed frames: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
 
     def energies(self, waveform: Tensor) -> Tensor:
         """Energy of each filter in each frame, before compression.
@@ -185,7 +186,7 @@ class Filterbank(Frontend):
         self._check(waveform)
         lead, time = waveform.shape[:-1], waveform.shape[-1]
         dtype = torch.promote_types(waveform.dtype, torch.float32)
-        with _without_autocast(waveform.device.type):
+        with without_autocast(waveform.device.type):
             frames = frame(
                 waveform.reshape(math.prod(lead), time).to(dtype),
                 self.frame_length,
@@ -194,7 +195,7 @@ class Filterbank(Frontend):
                 pad_mode=self.pad_mode,
                 tail=self.frame_tail,
             )
-            energies = self.frame_energies(frames * self.window.to(dtype))
+            energies = self.frame_energies(frames)
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -269,7 +270,7 @@ class KernelFilterbank(Filterbank):
     ) -> None:
         super().__init__(sample_rate, n_filters, **shared)
         kernel_size = 2 * int(0.008 * sample_rate) + 1 if kernel_size is None else kernel_size
-        self.kernel_size = _positive("kernel_size", kernel_size)
+        self.kernel_size = kernel_size = _positive("kernel_size", kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size} (try {kernel_size + 1})")
         if padding not in ("full", "valid"):
@@ -318,11 +319,12 @@ class KernelFilterbank(Filterbank):
         return self.frame_length - self.win_length
 
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of windowed frames: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        window = self.window.to(frames.dtype)
         if self.padding == "valid":
-            return conv_energies(frames, self._scaled_kernels().to(frames.dtype), "valid")
+            return conv_energies(frames * window, self._scaled_kernels().to(frames.dtype), "valid")
         response = self.power_response(self.n_fft) * self.bin_weights
-        return band_energies(power_spectrum(frames, self.n_fft), response.to(frames.dtype))
+        return band_energies(power_spectrum(frames, self.n_fft, window), response.to(frames.dtype))
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
@@ -342,12 +344,18 @@ class KernelFilterbank(Filterbank):
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
-    def _free(self, argument: str, raw: Tensor) -> nn.Parameter:
-        if not bool(raw.isfinite().all()):
-            gap = RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
+    def _spaced_centers(self, init: str | Sequence[float] | Tensor) -> Tensor:
+        points = spaced_centers(init, self.n_filters, self.f_min, self.f_max)
+        # The ramp of `functional.ordered` would push closer ones apart in silence, or leave no room for their edges.
+        gap = 1.5 * RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
+        if not bool((points.diff() > gap).all()):
             raise ValueError(
-                f"{argument} must keep centers at least {gap:.3g} Hz from each other and from f_min and f_max"
+                f"init must keep centers more than {gap:.3g} Hz from each other and from f_min and f_max, "
+                f"got {points[1:-1].tolist()} (all in Hz)"
             )
+        return points
+
+    def _free(self, raw: Tensor) -> nn.Parameter:
         return nn.Parameter(raw.to(torch.get_default_dtype()))
 
 
@@ -394,10 +402,3 @@ def _positive(name: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
     return int(value)
-
-
-def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
-    # Squares of spectra leave the range of float16; a plain call keeps autocast out of traces that do not use it.
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learnable_frontends.frontend import Frontend
+from learnable_frontends.functional import without_autocast
+from learnable_frontends.heads import blocked_head_logits, head_logits
 
 __all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
 
@@ -142,7 +144,8 @@ class RelevanceWeighting(nn.Module):
         frames = features.shape[-1]
         flat = features.reshape(math.prod(features.shape[:-2]), self.n_filters, frames)
         flat = flat.to(torch.promote_types(features.dtype, torch.float32))
-        logits = self._logits(flat)
+        with without_autocast(flat.device.type):
+            logits = self._logits(flat)
         if self.gate == "sigmoid":
             masks = torch.sigmoid(logits)
         else:
@@ -188,7 +191,9 @@ class RelevanceWeighting(nn.Module):
             for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)
         )
         if self.first_layer == "linear":
-            return _linear_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)
+            if self.gate == "sigmoid" and not torch.compiler.is_compiling():
+                return blocked_head_logits(padded, weight1, bias1, weight2, bias2)
+            return head_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)
         # Each hidden unit is one of 8 short filters at one place of the context: computed once per frame, not per bin.
         n = self.n_filters
         hidden = F.conv1d(padded, weight1.reshape(n * CONV_CHANNELS, 1, CONV_SIZE), bias1.flatten(), groups=n)
@@ -201,15 +206,6 @@ class RelevanceWeighting(nn.Module):
         spread = logits[:, None].masked_fill(~member[:, :, None], -math.inf)
         normalizer = spread.logsumexp(-2)  # (batch, heads, patches)
         return (logits - normalizer[:, self.head_of_filter]).exp()
-
-
-def _linear_logits(windows: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
-    """Two layers for every filter at once: ``(batch, n, places, window)`` to ``(batch, n, places)``."""
-    batch, n, places, window = windows.shape
-    columns = windows.permute(1, 3, 0, 2).reshape(n, window, batch * places)
-    hidden = torch.sigmoid(torch.baddbmm(bias1[:, :, None], weight1, columns))
-    logits = torch.baddbmm(bias2[:, None, None], weight2[:, None, :], hidden)
-    return logits.reshape(n, batch, places).transpose(0, 1)
 
 
 class MultiHeadRelevance(Frontend):

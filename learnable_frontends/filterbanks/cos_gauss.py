@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from learnable_frontends.frontend import EvenKernelFilterbank
 from learnable_frontends.functional import bounded, even_ramp, ordered, unbounded, unordered
-from learnable_frontends.scales import spaced_centers
 
 __all__ = ["CosGaussFilterbank"]
 
@@ -36,9 +35,10 @@ class CosGaussFilterbank(EvenKernelFilterbank):
         center: Whether frame ``t`` is centered on sample ``t * hop_length``, which pads both ends by half a frame.
         pad_mode: How: ``"reflect"``, ``"constant"``, ``"replicate"`` or ``"circular"``.
         padding: Which outputs of the convolution count: ``"full"``, all of them, from one FFT a frame; or ``"valid"``,
-            those that see the whole kernel, as the published code does, for exact comparison with its weights. The
-            log energies of the two differ by a near constant, but ``"valid"`` convolves in the time domain: hundreds
-            of times the work, and ``frames x n_filters x win_length`` numbers of memory.
+            those that see the whole kernel, as the published code does, for exact comparison with its weights. On
+            steady sounds well above the log's offset the log energies of the two differ by a near constant. But
+            ``"valid"`` convolves in the time domain: hundreds of times the work, and ``frames x n_filters x
+            win_length`` numbers of memory.
         window: Function from ``win_length`` to the frame window. The published code's is symmetric:
             ``functools.partial(torch.hamming_window, periodic=False)``.
         init: Where centers start: evenly on a scale, ``"mel"`` (``"htk"``), ``"slaney"``, ``"bark"``, ``"erb"`` or
@@ -113,13 +113,13 @@ class CosGaussFilterbank(EvenKernelFilterbank):
         if learn_width and not low < width < high:
             raise ValueError(f"width must be between {low} and {high} periods to be learned, got {width}")
         self.width = float(width)
-        centers = spaced_centers(init, self.n_filters, self.f_min, self.f_max)[1:-1]
+        centers = self._spaced_centers(init)[1:-1]
         ramp = even_ramp(self.n_filters)
         self._constant("ramp", ramp)
         positions = unordered((centers - self.f_min) / (self.f_max - self.f_min), ramp)
-        self.raw_center = self._free("init", unbounded(positions, 0.0, 1.0))
+        self.raw_center = self._free(unbounded(positions, 0.0, 1.0))
         logs = torch.full((self.n_filters,), math.log(width), dtype=torch.float64)
-        raw_width = self._free("width", unbounded(logs, math.log(low), math.log(high))) if learn_width else None
+        raw_width = self._free(unbounded(logs, math.log(low), math.log(high))) if learn_width else None
         self.register_parameter("raw_width", raw_width)
 
     @property

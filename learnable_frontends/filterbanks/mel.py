@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.frontend import Filterbank
+from learnable_frontends.frontend import Filterbank, _positive
 from learnable_frontends.functional import band_energies, power_spectrum
 from learnable_frontends.scales import spaced_edges
 
@@ -19,8 +19,9 @@ class MelFrontend(Filterbank):
     """Log-mel spectrogram: triangular filters, fixed, on the power spectrum.
 
     `energies` equals `librosa.feature.melspectrogram`, and torchaudio's `MelSpectrogram` where that agrees with
-    librosa: for an odd ``sample_rate`` or ``n_fft`` torchaudio rounds the bins' frequencies and the highest frequency
-    down to whole Hz; this follows librosa, which does not.
+    librosa. They differ for an odd ``sample_rate``, whose half torchaudio rounds down to whole Hz, and for an odd
+    ``n_fft``, whose bins it spreads evenly up to that half; this follows librosa, which has each bin at ``k *
+    sample_rate / n_fft``.
 
     Args:
         sample_rate: Samples per second of the waveform.
@@ -91,7 +92,7 @@ class MelFrontend(Filterbank):
             window=window,
             compression=compression,
         )
-        if n_fft is not None and not n_fft >= self.win_length:
+        if n_fft is not None and not _positive("n_fft", n_fft) >= self.win_length:
             raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
         if not power > 0:
             raise ValueError(f"power must be positive, got {power} (2 for power, 1 for magnitude)")
@@ -100,7 +101,7 @@ class MelFrontend(Filterbank):
         if mel_scale not in ("htk", "slaney"):
             raise ValueError(f"mel_scale must be 'htk' or 'slaney', got {mel_scale!r}")
         self.power, self.norm, self.mel_scale = float(power), norm, mel_scale
-        self.n_fft = self._covering_n_fft() if n_fft is None else n_fft
+        self.n_fft = self._covering_n_fft() if n_fft is None else int(n_fft)
         before = (self.n_fft - self.win_length) // 2  # the window sits in the middle of the transform
         self.window = nn.functional.pad(self.window, (before, self.n_fft - self.win_length - before))
         weights = self._triangles(self.n_fft)
@@ -132,8 +133,8 @@ class MelFrontend(Filterbank):
         return self._triangles(n_fft).to(self.weights)
 
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of windowed frames: ``(batch, frames, n_fft)`` to ``(batch, n_filters, frames)``."""
-        power = power_spectrum(frames, self.n_fft)
+        """Energies of frames not yet windowed: ``(batch, frames, n_fft)`` to ``(batch, n_filters, frames)``."""
+        power = power_spectrum(frames, self.n_fft, self.window.to(frames.dtype))
         if self.power != 2.0:
             # The floor keeps the gradient of silence finite.
             power = power.clamp_min(torch.finfo(power.dtype).tiny).pow(self.power / 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 
 from learnable_frontends.frontend import EvenKernelFilterbank
 from learnable_frontends.functional import even_ramp, ordered, unbounded, unordered
-from learnable_frontends.scales import spaced_centers
 
 __all__ = ["SincFilterbank"]
 
@@ -60,8 +58,7 @@ class SincFilterbank(EvenKernelFilterbank):
     """
 
     kernel_window: Tensor
-    low_ramp: Tensor
-    high_ramp: Tensor
+    ramps: Tensor
 
     def __init__(
         self,
@@ -98,27 +95,21 @@ class SincFilterbank(EvenKernelFilterbank):
         )
         taps = torch.hamming_window(self.kernel_size, periodic=False, dtype=torch.float64)
         self._constant("kernel_window", taps[self.kernel_size // 2 :])
-        points = (spaced_centers(init, self.n_filters, self.f_min, self.f_max) - self.f_min) / (self.f_max - self.f_min)
+        points = (self._spaced_centers(init) - self.f_min) / (self.f_max - self.f_min)
         centers = points[1:-1]
         half = (points[2:] - points[:-2]) / 4
         half = torch.minimum(half, torch.minimum(centers, 1 - centers) / 2)
         # A quarter step down and up keeps the two edges of a filter strictly apart too.
-        low_ramp, high_ramp = even_ramp(self.n_filters, -0.25), even_ramp(self.n_filters, 0.25)
-        self._constant("low_ramp", low_ramp)
-        self._constant("high_ramp", high_ramp)
-        low, high = unordered(centers - half, low_ramp), unordered(centers + half, high_ramp)
-        self.raw_low = self._free("init", unbounded(low, 0.0, 1.0))
-        self.raw_band = self._free("init", unbounded((high - low) / (1 - low), 0.0, 1.0))
+        ramps = torch.stack([even_ramp(self.n_filters, -0.25), even_ramp(self.n_filters, 0.25)])
+        self._constant("ramps", ramps)
+        low, high = unordered(torch.stack([centers - half, centers + half]), ramps)
+        self.raw_low = self._free(unbounded(low, 0.0, 1.0))
+        self.raw_band = self._free(unbounded((high - low) / (1 - low), 0.0, 1.0))
 
     @property
     def edges(self) -> Tensor:
         """Low and high edge of each filter in Hz, shape ``(n_filters, 2)``, in ascending order of their mean."""
-        dtype = torch.promote_types(self.raw_low.dtype, torch.float32)
-        low = torch.sigmoid(self.raw_low.to(dtype))
-        high = low + (1 - low) * torch.sigmoid(self.raw_band.to(dtype))
-        order = (low + high).argsort()
-        edges = [ordered(low[order], self.low_ramp), ordered(high[order], self.high_ramp)]
-        return self._in_hz(torch.stack(edges, dim=-1))
+        return self._low_high().t()
 
     @property
     def center_frequencies(self) -> Tensor:
@@ -127,6 +118,17 @@ class SincFilterbank(EvenKernelFilterbank):
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        low, high = self.edges[:, :, None].unbind(1)
-        envelope = torch.sinc((high - low) * (self.angles / (2 * math.pi)))
-        return envelope * torch.cos((low + high) * (0.5 * self.angles)) * self.kernel_window
+        low, high = self._low_high()[:, :, None].unbind()
+        half_angles = 0.5 * self.angles[1:]
+        phase = (high - low) * half_angles
+        # The middle tap is one for any edges; torch.sinc, which needs no such case, has a slow backward pass.
+        side = torch.sin(phase) / phase * torch.cos((low + high) * half_angles) * self.kernel_window[1:]
+        return nn.functional.pad(side, (1, 0), value=1.0)
+
+    def _low_high(self) -> Tensor:
+        """Edges in Hz, shape ``(2, n_filters)``."""
+        dtype = torch.promote_types(self.raw_low.dtype, torch.float32)
+        low = torch.sigmoid(self.raw_low.to(dtype))
+        high = low + (1 - low) * torch.sigmoid(self.raw_band.to(dtype))
+        order = (low + high).detach().argsort()
+        return self._in_hz(ordered(torch.stack([low, high]).index_select(1, order), self.ramps))

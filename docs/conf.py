@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+
+sys.path.insert(0, os.fspath(Path(__file__).parents[1]))  # the pages describe this checkout, installed or not
+
+from learnable_frontends import __version__
+
+project = "learnable-frontends"
+author = "The learnable-frontends authors"
+copyright = f"2026, {author}"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "_static"]
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+
+# Docstrings name things in single backticks. Those of this package become links, and a name that is nowhere is an
+# error. Names of other projects are not looked up, so that building needs no network.
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|torch|torchaudio)\..*"),
+    ("py:class", "Array|Axes|Figure|Tensor"),  # annotations that are not evaluated
+    ("py:obj", "MelSpectrogram"),  # torchaudio's
+]
+
+autodoc_default_options = {"exclude-members": "extra_repr"}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Shape"]
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = f"learnable-frontends {version}"
+html_static_path = ["_static"]
+
+
+def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Link a public class named from another module, and a member named in a class that inherits it."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    for owner in ("", "Frontend.", "Filterbank.", "KernelFilterbank."):
+        name = f"learnable_frontends.{owner}{node['reftarget']}"
+        if name in domain.objects:
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
+    return None
+
+
+def _keep_colons(*event: Any) -> None:
+    """Put an empty comment before the text of a property: napoleon takes what precedes its first colon for a type."""
+    _, what, _, _, _, lines = event
+    if what == "property":
+        lines[:0] = ["..", ""]
+
+
+def _strip_examples(_: Any, doctree: Any) -> None:
+    """Do not show the empty line that keeps doctest from reading the end of a code block as output."""
+    for block in doctree.findall(nodes.literal_block):
+        block.children = [nodes.Text(block.astext().rstrip("\n"))]
+        block.rawsource = block.astext()
+
+
+def setup(app: Any) -> None:
+    app.connect("missing-reference", _find_short_name)
+    app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon's is 500
+    app.connect("doctree-read", _strip_examples)

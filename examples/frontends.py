@@ -1,0 +1,32 @@
+"""The front-ends that the examples compare: from a name and plain settings to a module, and from a checkpoint back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learnable_frontends import CosGaussFilterbank, Frontend, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
+
+FAMILIES = {"mel": MelFrontend, "sinc": SincFilterbank, "cos-gauss": CosGaussFilterbank}
+NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
+
+
+def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
+    """Build a front-end.
+
+    Args:
+        name: A family, ``"mel"``, ``"sinc"`` or ``"cos-gauss"``, or one with ``"+heads"``.
+        config: The family's keyword arguments as numbers and strings; ``log_offset`` for its compression; and, for a
+            name with heads, ``heads``: the keyword arguments of `MultiHeadRelevance`.
+
+    Returns:
+        The front-end, freshly initialised.
+
+    Raises:
+        ValueError: If ``name`` is unknown.
+    """
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {NAMES}, got {name!r}")
+    family, _, heads = name.partition("+")
+    settings = {key: value for key, value in config.items() if key not in ("heads", "log_offset")}
+    frontend: Frontend = FAMILIES[family](**settings, compression=Log(config["log_offset"]))
+    return MultiHeadRelevance(frontend, **config["heads"]) if heads else frontend

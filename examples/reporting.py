@@ -1,0 +1,200 @@
+"""From the results of a comparison to tables, figures and checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+from sound_folders import SoundSet
+from torch import Tensor
+from training import load_model
+
+from learnable_frontends import MultiHeadRelevance, plotting
+
+Results = dict[str, list[dict[str, Any]]]
+
+
+def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
+    """Write everything but the cells into ``out``.
+
+    Args:
+        results: What `training.train` returned, any number of folds and seeds per front-end.
+        sounds: The clips, for the pictures of one.
+        out: Output folder.
+
+    Returns:
+        The table and where the files are, for the screen.
+    """
+    by_name: Results = {}
+    for result in results:
+        by_name.setdefault(result["frontend"], []).append(result)
+    rows = [_summary(name, by_name) for name in by_name]
+    (out / "results.json").write_text(json.dumps({"rows": rows, "cells": [_cell(r) for r in results]}, indent=2) + "\n")
+    _write_csv(out / "results.csv", [{k: v for k, v in row.items() if k != "per_class"} for row in rows])
+    table, per_class = _table(rows), _per_class(rows, sounds.classes)
+    _write_csv(out / "per_class.csv", [dict(zip(per_class[0], line, strict=True)) for line in per_class[1:]])
+    (out / "results.md").write_text(_markdown(table) + "\n" + _markdown(per_class))
+    checkpoints, figures = out / "checkpoints", out / "figures"
+    checkpoints.mkdir(exist_ok=True)
+    figures.mkdir(exist_ok=True)
+    for name, cells in by_name.items():
+        first = cells[0]  # of the first fold and seed, not the best
+        shutil.copyfile(
+            out / "cells" / f"{name}-fold{first['fold']}-seed{first['seed']}.pt", checkpoints / f"{name}.pt"
+        )
+        _confusion(cells, sounds.classes, name, out)
+    _figures(by_name, sounds, figures)
+    return "\n".join(
+        [
+            _plain(table),
+            "",
+            f"{len(results)} cells (folds x seeds x front-ends); accuracy of the last epoch on held-out folds, mean and",
+            "standard deviation over cells; minus mel: on the same folds and seeds, with its standard error.",
+            f"Pictures: {figures}",
+            f"Tables: {', '.join(str(out / name) for name in ('results.csv', 'results.md', 'per_class.csv'))}",
+            f"Checkpoints: {checkpoints}",
+        ]
+    )
+
+
+def _accuracy(result: dict[str, Any]) -> float:
+    return float((result["targets"] == result["predictions"]).double().mean())
+
+
+def _cell(result: dict[str, Any]) -> dict[str, Any]:
+    keys = ("frontend", "fold", "seed", "seconds_per_epoch")
+    return {**{key: result[key] for key in keys}, "accuracy": _accuracy(result)}
+
+
+def _mean_and_spread(values: list[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (NaN for one value)."""
+    tensor = torch.tensor(values, dtype=torch.float64)
+    return float(tensor.mean()), float(tensor.std()) if len(values) > 1 else math.nan
+
+
+def _summary(name: str, by_name: Results) -> dict[str, Any]:
+    cells = by_name[name]
+    accuracy, spread = _mean_and_spread([_accuracy(cell) for cell in cells])
+    targets = torch.cat([cell["targets"] for cell in cells])
+    right = targets == torch.cat([cell["predictions"] for cell in cells])
+    # Against mel on the same folds and seeds, where both ran: folds differ far more than front-ends.
+    mel = {(cell["fold"], cell["seed"]): _accuracy(cell) for cell in by_name.get("mel", [])}
+    paired = [
+        _accuracy(cell) - mel[cell["fold"], cell["seed"]] for cell in cells if (cell["fold"], cell["seed"]) in mel
+    ]
+    difference, deviation = _mean_and_spread(paired) if paired else (math.nan, math.nan)
+    return {
+        "frontend": name,
+        "accuracy": accuracy,
+        "spread": spread,
+        "minus_mel": difference,
+        "minus_mel_standard_error": deviation / math.sqrt(len(paired)) if paired else math.nan,
+        "cells": len(cells),
+        "test_clips": len(targets),
+        "frontend_parameters": cells[0]["frontend_parameters"],
+        "parameters": cells[0]["parameters"],
+        "seconds_per_epoch": _mean_and_spread([cell["seconds_per_epoch"] for cell in cells])[0],
+        "per_class": [float(right[targets == label].double().mean()) for label in range(len(cells[0]["classes"]))],
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Head and lines of the table of results."""
+    head = ["front-end", "accuracy %", "minus mel", "front-end par.", "all par.", "s/epoch"]
+    lines = [
+        [
+            row["frontend"],
+            f"{100 * row['accuracy']:.1f} ± {100 * row['spread']:.1f}",
+            f"{100 * row['minus_mel']:+.1f} ± {100 * row['minus_mel_standard_error']:.1f}",
+            f"{row['frontend_parameters']:,}",
+            f"{row['parameters']:,}",
+            f"{row['seconds_per_epoch']:.1f}",
+        ]
+        for row in rows
+    ]
+    return [head, *lines]
+
+
+def _per_class(rows: list[dict[str, Any]], classes: list[str]) -> list[list[str]]:
+    """Head and lines of the table of recall in percent."""
+    lines = [[name, *(f"{100 * row['per_class'][i]:.1f}" for row in rows)] for i, name in enumerate(classes)]
+    return [["class", *(row["frontend"] for row in rows)], *lines]
+
+
+def _plain(table: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in table]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _markdown(table: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(line) + " |" for line in table]
+    return "\n".join([lines[0], "|---" + "|---:" * (len(table[0]) - 1) + "|", *lines[1:]]) + "\n"
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _confusion(cells: list[dict[str, Any]], classes: list[str], name: str, out: Path) -> None:
+    targets, predictions = (torch.cat([cell[key] for cell in cells]).numpy() for key in ("targets", "predictions"))
+    counts = confusion_matrix(targets, predictions, labels=range(len(classes)))
+    _write_csv(
+        out / f"confusion_{name}.csv",
+        [
+            {"true": true, **dict(zip(classes, row.tolist(), strict=True))}
+            for true, row in zip(classes, counts, strict=True)
+        ],
+    )
+    fig = Figure(figsize=(7.5, 6.5), layout="constrained")
+    ax = fig.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    for i, j in torch.cartesian_prod(*[torch.arange(len(classes))] * 2).tolist():
+        if counts[i, j]:
+            color = "black" if shares[i, j] > 0.5 else "white"
+            ax.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=8)
+    ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="predicted", ylabel="true", title=f"{name}: held-out clips")
+    fig.colorbar(image, ax=ax, label="share of the true class")
+    fig.savefig(out / "figures" / f"confusion_{name}.png", dpi=110)
+
+
+def _figures(by_name: Results, sounds: SoundSet, folder: Path) -> None:
+    trained = {name: load_model(cells[0])[0] for name, cells in by_name.items()}
+    bare = {name: frontend for name, frontend in trained.items() if "+" not in name} or trained
+    pictures: dict[str, Any] = {
+        "center_frequencies": lambda: plotting.plot_center_frequencies(bare, initial=_initial(by_name, bare))
+    }
+    for name, frontend in bare.items():
+        pictures[f"responses_{name}"] = lambda frontend=frontend: plotting.plot_frequency_responses(frontend)
+    clip = _clip_for_pictures(by_name, sounds)
+    for name, frontend in trained.items():
+        if isinstance(frontend, MultiHeadRelevance):
+            pictures[f"relevance_{name}"] = lambda frontend=frontend: plotting.plot_relevance(
+                frontend, clip, mel=trained.get("mel")
+            )
+    for name, draw in pictures.items():
+        fig, _ = draw()
+        fig.savefig(folder / f"{name}.png", dpi=110)
+
+
+def _initial(by_name: Results, frontends: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: by_name[name][0]["initial_centers"] for name in frontends if by_name[name][0]["frontend_parameters"]}
+
+
+def _clip_for_pictures(by_name: Results, sounds: SoundSet) -> Tensor:
+    """The first held-out clip of the first cell."""
+    first = next(iter(by_name.values()))[0]
+    return sounds.waveforms[sounds.folds == first["fold"]][0]

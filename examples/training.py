@@ -1,0 +1,244 @@
+"""One small classifier, trained jointly with a front-end on one fold, so that a kill costs one epoch at most."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from frontends import build_frontend
+from sound_folders import SoundSet
+from torch import Tensor, nn
+
+from learnable_frontends import Frontend
+
+
+class SmallCNN(nn.Module):
+    """Four convolutions over the features of any front-end, each filter normalised first.
+
+    Args:
+        n_filters: Filters of the front-end.
+        n_classes: Classes.
+
+    Shape:
+        - Input: ``(batch, n_filters, frames)``.
+        - Output: ``(batch, n_classes)``.
+    """
+
+    def __init__(self, n_filters: int, n_classes: int) -> None:
+        super().__init__()
+        self.normalize = nn.BatchNorm1d(n_filters)
+        self.convolutions = nn.Sequential(
+            *_block(1, 16, size=5, stride=2),
+            nn.MaxPool2d(2, ceil_mode=True),
+            *_block(16, 32),
+            nn.MaxPool2d(2, ceil_mode=True),
+            *_block(32, 64),
+            nn.MaxPool2d(2, ceil_mode=True),
+            *_block(64, 128),
+        )
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # 40 % faster on a CPU
+        self.classify = nn.Sequential(nn.Dropout(0.3), nn.Linear(128, n_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Classify features."""
+        maps = self.convolutions(self.normalize(features)[:, None])
+        logits: Tensor = self.classify(maps.mean(2).amax(-1) + maps.mean((2, 3)))
+        return logits
+
+
+def _block(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every cell is trained.
+
+    Attributes:
+        epochs: Passes over the training clips.
+        batch_size: Clips a step.
+        lr: Highest learning rate of the classifier and of relevance heads (one cycle, AdamW).
+        frontend_lr: Highest learning rate of the filters.
+        mixup: Parameter of the Beta distribution that mixes pairs of features; 0 for none.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    frontend_lr: float
+    mixup: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: a front-end on one fold from one seed."""
+
+    frontend: str
+    config: dict[str, Any]
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.frontend}-fold{self.fold}-seed{self.seed}"
+
+
+def train(
+    cell: Cell, sounds: SoundSet, settings: Settings, folder: Path, on_epoch: Callable[[], object] = lambda: None
+) -> dict[str, Any]:
+    """Train and test one cell, or take up where a killed run left it.
+
+    After every epoch the whole state is saved; an unfinished cell goes on from there with the same random numbers, a
+    finished one is read, not run. The accuracy is that of the last epoch: the held-out fold chooses nothing.
+
+    Args:
+        cell: What to train.
+        sounds: The clips; those of ``cell.fold`` are held out.
+        settings: How.
+        folder: Where the cell's files go.
+        on_epoch: Called after each epoch.
+
+    Returns:
+        What is saved as ``<folder>/<cell>.pt``: front-end (name, settings, state, initial centers), classifier state,
+        class names, held-out targets and predictions, seconds per epoch, parameter counts.
+
+    Raises:
+        FloatingPointError: If the loss is not finite.
+    """
+    done, partial = folder / f"{cell.name}.pt", folder / f"{cell.name}.partial.pt"
+    if done.exists():
+        result: dict[str, Any] = torch.load(done, weights_only=True)
+        for _ in range(settings.epochs):
+            on_epoch()
+        return result
+    torch.manual_seed(cell.seed)
+    frontend = build_frontend(cell.frontend, cell.config)
+    initial = frontend.center_frequencies.detach().clone()
+    model = nn.Sequential(frontend, SmallCNN(frontend.n_filters, len(sounds.classes)))
+    held_out = sounds.folds == cell.fold
+    x, y = sounds.waveforms[~held_out], sounds.labels[~held_out]
+    steps = max(1, len(x) // settings.batch_size)
+    groups = [
+        *frontend.param_groups(settings.lr, settings.frontend_lr),
+        {"params": list(model[1].parameters()), "lr": settings.lr, "name": "classifier"},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [group["lr"] for group in groups], total_steps=settings.epochs * steps
+    )
+    epoch, elapsed = 0, 0.0
+    if partial.exists():
+        state = torch.load(partial, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        epoch, elapsed = state["epoch"], state["elapsed"]
+    for _ in range(epoch):
+        on_epoch()
+    for epoch in range(epoch, settings.epochs):  # noqa: B020 - goes on from the saved epoch
+        started = time.perf_counter()
+        torch.manual_seed(cell.seed + 1000 * cell.fold + 100_000 * (epoch + 1))
+        loss = _train_epoch(model, x, y, steps, settings, optimizer, scheduler)
+        if not loss.isfinite():
+            raise FloatingPointError(f"loss of {cell.name} is not finite in epoch {epoch + 1} (lower --lr)")
+        elapsed += time.perf_counter() - started
+        _save(
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "epoch": epoch + 1,
+                "elapsed": elapsed,
+            },
+            partial,
+        )
+        on_epoch()
+    predictions = predict(model, sounds.waveforms[held_out], settings.batch_size)
+    result = {
+        "frontend": cell.frontend,
+        "frontend_config": cell.config,
+        "frontend_state": frontend.state_dict(),
+        "initial_centers": initial,
+        "classifier_state": model[1].state_dict(),
+        "classes": sounds.classes,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "targets": sounds.labels[held_out],
+        "predictions": predictions,
+        "seconds_per_epoch": elapsed / settings.epochs,
+        "frontend_parameters": _count(frontend),
+        "parameters": _count(model),
+    }
+    _save(result, done)
+    partial.unlink(missing_ok=True)
+    return result
+
+
+def load_model(result: dict[str, Any]) -> tuple[Frontend, nn.Module]:
+    """Rebuild the trained front-end and classifier from what `train` returned or saved."""
+    frontend = build_frontend(result["frontend"], result["frontend_config"])
+    frontend.load_state_dict(result["frontend_state"])
+    classifier = SmallCNN(frontend.n_filters, len(result["classes"]))
+    classifier.load_state_dict(result["classifier_state"])
+    return frontend.eval(), classifier.eval()
+
+
+def predict(model: nn.Module, waveforms: Tensor, batch_size: int) -> Tensor:
+    """Class of each waveform, ``(clips, time)`` to ``(clips,)``."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(batch).argmax(-1) for batch in waveforms.split(batch_size)])
+
+
+def _train_epoch(
+    model: nn.Sequential,
+    x: Tensor,
+    y: Tensor,
+    steps: int,
+    settings: Settings,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> Tensor:
+    model.train()
+    frontend, classifier = model
+    one_hot = torch.eye(int(y.max()) + 1)
+    losses = []
+    for chosen in torch.randperm(len(x)).split(settings.batch_size)[:steps]:
+        features, targets = frontend(_shift(x[chosen])), one_hot[y[chosen]]
+        if settings.mixup:
+            share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
+            partner = torch.randperm(len(chosen))
+            features = torch.lerp(features[partner], features, share)
+            targets = torch.lerp(targets[partner], targets, share)
+        loss = F.cross_entropy(classifier(features), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
+
+
+def _shift(waveforms: Tensor) -> Tensor:
+    """Rotate each clip in time by a random amount: its class does not depend on where it starts."""
+    starts = torch.randint(waveforms.shape[-1], (len(waveforms),)).tolist()
+    return torch.stack([clip.roll(start) for clip, start in zip(waveforms, starts, strict=True)])
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Write so that a kill leaves the old file or the new one, never half of one."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)

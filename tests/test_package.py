@@ -1,0 +1,137 @@
+import ast
+import importlib.util
+import inspect
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import learnable_frontends
+from learnable_frontends import Frontend
+
+ROOT = Path(learnable_frontends.__file__).parent
+PACKAGE = "learnable_frontends"
+# Layers, lowest first; a module imports from lower layers only. What is not named, as plotting, nobody imports.
+LAYERS = [
+    {"functional", "scales", "compression", "heads"},
+    {"frontend"},
+    {"filterbanks.*", "relevance"},
+    {"filterbanks"},
+    {""},
+]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path
+    for path in ROOT.rglob("*.py")
+}
+
+
+def layer(name):
+    if name.startswith("filterbanks."):
+        name = "filterbanks.*"
+    return next((i for i, names in enumerate(LAYERS) if name in names), len(LAYERS))
+
+
+def imported(path):
+    """Modules of the package that a file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in {path.name}"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = {name.removeprefix(PACKAGE).removeprefix(".") for name in names if name.split(".")[0] == PACKAGE}
+    return {name for name in inside if name in MODULES}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES), ids=lambda name: name or PACKAGE)
+def test_imports_point_to_lower_layers_only(name):
+    assert {target for target in imported(MODULES[name]) if layer(target) >= layer(name)} == set()
+
+
+def test_import_directions_are_seen():
+    assert {"frontend", "functional", "filterbanks.cos_gauss"} <= set(MODULES)
+    assert {"frontend", "functional"} <= imported(MODULES["filterbanks.cos_gauss"])
+    assert "filterbanks" in imported(MODULES[""])
+
+
+def test_importing_the_package_loads_torch_and_nothing_heavier():
+    heavy = ["matplotlib", "scipy", "librosa", "soundfile", "soxr", "tqdm", "sklearn", "pandas", "torchaudio"]
+    code = (
+        "import sys, torch; before = set(sys.modules); import learnable_frontends; "
+        "loaded = {name.split('.')[0] for name in set(sys.modules) - before}; "
+        f"print(sorted(loaded & set({heavy})), 'learnable_frontends' in loaded)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[] True"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"", "filterbanks", "plotting"}))
+def test_all_names_every_public_function_and_class_of_a_module(name):
+    module = importlib.import_module(f"{PACKAGE}.{name}")
+    defined = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+    }
+    assert defined <= set(module.__all__)
+    assert all(hasattr(module, key) for key in module.__all__)
+    assert list(module.__all__) == sorted(module.__all__)
+
+
+def test_all_of_the_package_names_every_front_end_and_compression():
+    public = set()
+    for name in ("compression", "relevance", "filterbanks"):
+        public |= set(importlib.import_module(f"{PACKAGE}.{name}").__all__)
+    exported = set(learnable_frontends.__all__)
+    assert public <= exported
+    assert exported == {name for name in exported if hasattr(learnable_frontends, name)}
+    imported_names = {
+        key for key, value in vars(learnable_frontends).items() if inspect.isclass(value) and not key.startswith("_")
+    }
+    assert exported == imported_names
+    assert list(learnable_frontends.__all__) == sorted(exported)
+
+
+def test_every_family_file_gives_one_exported_front_end():
+    package = importlib.import_module(f"{PACKAGE}.filterbanks")
+    for found in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{found.name}")
+        own = [
+            value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__
+        ]
+        fronts = [value for value in own if issubclass(value, Frontend)]
+        assert len(fronts) == 1
+        assert fronts[0].__name__ in package.__all__
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    if not (ROOT.parent / "pyproject.toml").exists():
+        pytest.skip("the package is installed, its source is not here")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
+    command += ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    result = subprocess.run([*command, str(ROOT.parent)], capture_output=True, text=True, check=False)
+    for trouble in ("No matching distribution found for hatchling", "No module named pip"):
+        if trouble in result.stderr:
+            pytest.skip(f"cannot build here: {trouble}")
+    assert result.returncode == 0, result.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_holds_the_typed_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = next(archive.read(name).decode() for name in names if name.endswith("METADATA"))
+    assert f"{PACKAGE}/py.typed" in names
+    assert {f"{PACKAGE}/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*.py")} <= set(names)
+    assert {name.split("/")[0] for name in names} == {PACKAGE, f"{PACKAGE}-{learnable_frontends.__version__}.dist-info"}
+    runtime = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
+    assert {line.split()[1].split(">")[0] for line in runtime} == {"torch", "numpy"}

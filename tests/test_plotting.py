@@ -1,0 +1,478 @@
+import math
+import re
+import subprocess
+import sys
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import nn
+
+from learnable_frontends import (
+    CosGaussFilterbank,
+    Decibels,
+    Frontend,
+    Log,
+    MelFrontend,
+    MultiHeadRelevance,
+    SincFilterbank,
+    plotting,
+)
+from learnable_frontends.plotting import (
+    plot_center_frequencies,
+    plot_features,
+    plot_frequency_responses,
+    plot_kernels,
+    plot_masks,
+    plot_relevance,
+    plot_summed_response,
+)
+
+RATE, FILTERS, SECONDS = 8000, 8, 0.5
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    assert plt.get_fignums() == [], "a figure was made through pyplot and left open"
+
+
+@pytest.fixture
+def open_axes():
+    """Function to axes of a pyplot figure, as a user makes them; closed afterwards."""
+    figures = []
+
+    def make(rows=1):
+        fig, axes = plt.subplots(rows)
+        figures.append(fig)
+        return axes
+
+    yield make
+    for fig in figures:
+        plt.close(fig)
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return CosGaussFilterbank(RATE, FILTERS)
+
+
+@pytest.fixture(scope="module")
+def heads():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MultiHeadRelevance(CosGaussFilterbank(RATE, FILTERS), 2, context=2, hidden=4)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """A 1 kHz burst from 0.2 s to 0.3 s in faint noise."""
+    time = torch.arange(round(RATE * SECONDS)) / RATE
+    noise = 0.01 * torch.randn(len(time), generator=torch.Generator().manual_seed(0))
+    return torch.sin(2 * math.pi * 1000 * time) * ((time > 0.2) & (time < 0.3)) + noise
+
+
+def draw_all(bank, heads, clip):
+    """Every function that takes one ax, by name."""
+    return {
+        "plot_center_frequencies": lambda ax: plot_center_frequencies({"a": bank}, ax=ax),
+        "plot_frequency_responses": lambda ax: plot_frequency_responses(bank, ax=ax),
+        "plot_summed_response": lambda ax: plot_summed_response({"a": bank}, ax=ax),
+        "plot_kernels": lambda ax: plot_kernels(bank, ax=ax),
+        "plot_features": lambda ax: plot_features(bank(clip), bank, ax=ax),
+        "plot_masks": lambda ax: plot_masks(heads.masks(clip), heads, head=0, ax=ax),
+    }
+
+
+NAMES = list(draw_all(None, None, None))
+
+
+def tick_labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def image_of(ax):
+    (image,) = ax.images
+    return image
+
+
+def test_every_public_function_is_drawn_by_these_tests():
+    assert {*NAMES, "plot_relevance"} == set(plotting.__all__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_ax_a_labelled_figure_can_be_saved(name, bank, heads, clip, tmp_path):
+    fig, ax = draw_all(bank, heads, clip)[name](None)
+    assert isinstance(fig, Figure)
+    assert isinstance(ax, Axes)
+    assert ax.figure is fig
+    assert ax.has_data()
+    assert ax.get_title()
+    labels = ax.get_xlabel() + ax.get_ylabel()
+    assert "(Hz)" in labels
+    assert all("(" in label for label in (ax.get_xlabel(), ax.get_ylabel()) if label != "filter index"), "a unit"
+    fig.savefig(tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_given_ax_is_drawn_into_and_returned_with_its_figure(name, bank, heads, clip, open_axes):
+    ax, other = open_axes(2)
+    fig, returned = draw_all(bank, heads, clip)[name](ax)
+    assert returned is ax
+    assert fig is ax.figure
+    assert ax.has_data()
+    assert not other.has_data()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_of_a_picture_stay_inside_it_and_apart(name, bank, heads, clip):
+    fig, ax = draw_all(bank, heads, clip)[name](None)
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    fig.draw(renderer)
+    texts = [ax.title, ax.xaxis.label, ax.yaxis.label]
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = axis.get_view_interval()
+        shown = [low <= place <= high for place in axis.get_majorticklocs()]
+        texts += [label for label, is_shown in zip(axis.get_ticklabels(), shown, strict=True) if is_shown]
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for i, box in enumerate(boxes):
+        assert fig.bbox.x0 - 1 <= box.x0
+        assert box.x1 <= fig.bbox.x1 + 1
+        # One pixel of overlap is rounding.
+        assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[i + 1 :]), texts[i]
+
+
+def test_the_figure_of_a_subfigure_is_the_one_that_can_be_saved(bank):
+    fig = Figure()
+    ax = fig.subfigures(1, 2)[1].add_subplot()
+    assert plot_kernels(bank, ax=ax)[0] is fig
+
+
+def test_center_lines_are_the_centers_in_hz(bank):
+    frontends = {"mel": MelFrontend(RATE, FILTERS), "sinc": SincFilterbank(16000, 5), "cos-gauss": bank}
+    _, ax = plot_center_frequencies(frontends)
+    assert [line.get_label() for line in ax.lines] == list(frontends)
+    for line, frontend in zip(ax.lines, frontends.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(frontend.n_filters))
+        np.testing.assert_allclose(line.get_ydata(), frontend.center_frequencies.detach())
+
+
+def test_lines_of_different_frontends_differ_in_color_and_in_marker_or_dashes(bank):
+    frontends = {str(i): bank for i in range(7)}
+    _, ax = plot_center_frequencies(frontends)
+    assert len({line.get_color() for line in ax.lines}) == len({line.get_marker() for line in ax.lines}) == 7
+    _, ax = plot_summed_response(dict(list(frontends.items())[:5]))
+    assert len({line.get_color() for line in ax.lines}) == 5
+    assert (
+        len({(line.get_linestyle(), line._dash_pattern[1] and tuple(line._dash_pattern[1])) for line in ax.lines}) == 5
+    )
+
+
+def test_centers_before_training_are_thin_dashes_with_one_entry_in_the_legend(bank):
+    centers = bank.center_frequencies.detach()
+    _, ax = plot_center_frequencies({"a": bank, "b": bank, "c": bank}, initial={"a": 0.5 * centers, "c": 0.7 * centers})
+    *drawn, first, second = ax.lines
+    assert len(drawn) == 3
+    np.testing.assert_allclose(first.get_ydata(), 0.5 * centers)
+    np.testing.assert_allclose(second.get_ydata(), 0.7 * centers)
+    assert first.get_linewidth() < drawn[0].get_linewidth()
+    assert first.is_dashed()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c", "before training"]
+
+
+def test_responses_peak_at_the_centers_and_the_highest_is_zero_decibels(bank):
+    _, ax = plot_frequency_responses(bank, db_floor=-40.0)
+    assert len(ax.lines) == FILTERS
+    assert max(line.get_ydata().max() for line in ax.lines) == pytest.approx(0.0)
+    for line, center in zip(ax.lines, bank.center_frequencies.detach(), strict=True):
+        frequencies, gain = line.get_data()
+        power = 10 ** (gain / 10) * (gain > gain.max() - 3)
+        # The main lobe is symmetric but for what its mirror image at negative frequencies adds to the lowest filter.
+        assert (frequencies * power).sum() / power.sum() == pytest.approx(float(center), abs=10.0)
+    assert ax.get_ylim()[0] == -40.0
+    assert ax.get_xlim()[1] == RATE / 2
+
+
+def test_summed_response_of_a_mel_bank_is_flat_between_its_outer_centers():
+    mel = MelFrontend(RATE, FILTERS)
+    _, ax = plot_summed_response({"mel": mel})
+    frequencies, gain = ax.lines[0].get_data()
+    low, high = mel.center_frequencies[[0, -1]].tolist()
+    # Triangles that reach to their neighbors' peaks sum to one.
+    np.testing.assert_allclose(gain[(frequencies > low) & (frequencies < high)], 0.0, atol=1e-4)
+    assert gain[-1] < -20
+
+
+def test_kernels_are_drawn_over_milliseconds_in_the_order_asked_for(bank):
+    _, ax = plot_kernels(bank, indices=[6, 1])
+    assert ax.get_xlabel() == "time (ms)"
+    kernels, centers = bank.kernels().detach().numpy(), bank.center_frequencies.tolist()
+    for place, (line, i) in enumerate(zip(ax.lines, (6, 1), strict=True)):
+        np.testing.assert_allclose(line.get_xdata()[[0, -1]], [-8.0, 8.0])  # 129 taps at 8 kHz
+        np.testing.assert_allclose((line.get_ydata() - place) / 0.45, kernels[i], atol=1e-6)  # the peak is one
+    assert tick_labels(ax.yaxis) == [f"{centers[6]:.0f}", f"{centers[1]:.0f}"]
+
+
+def test_kernels_are_spread_over_the_bank_by_default():
+    bank = SincFilterbank(RATE, 40)
+    labels = tick_labels(plot_kernels(bank)[1].yaxis)
+    centers = bank.center_frequencies.tolist()
+    assert labels == [f"{centers[i]:.0f}" for i in (0, 8, 16, 23, 31, 39)]
+    assert len(plot_kernels(SincFilterbank(RATE, 3))[1].lines) == 3
+
+
+def test_kernels_of_the_wrapped_frontend_are_drawn(heads):
+    assert len(plot_kernels(heads, indices=[0])[1].lines) == 1
+
+
+@pytest.mark.parametrize("family", [CosGaussFilterbank, MelFrontend])
+@pytest.mark.parametrize("center", [True, False])
+def test_a_burst_stands_at_its_seconds_and_its_hertz(family, center, clip):
+    frontend = family(RATE, FILTERS, center=center)
+    fig, ax = plot_features(frontend(clip), frontend)
+    image, frames = image_of(ax), frontend(clip).shape[-1]
+    left, right, bottom, top = image.get_extent()
+    assert (right - left) == pytest.approx(frames * frontend.hop_length / RATE)
+    assert (bottom, top) == (-0.5, FILTERS - 0.5)
+    if center:
+        assert left == pytest.approx(-0.5 * frontend.hop_length / RATE)
+    pixels = np.asarray(image.get_array())
+    assert image.origin == "lower"
+    row, _ = np.unravel_index(pixels.argmax(), pixels.shape)
+    assert row == (frontend.center_frequencies - 1000).abs().argmin()
+    loud = np.flatnonzero(pixels[row] > pixels[row].max() - 0.7)  # half of the energy: half of the window in the burst
+    edges = left + (right - left) * np.array([loud[0], loud[-1] + 1]) / frames
+    np.testing.assert_allclose(edges, [0.2, 0.3], atol=frontend.hop_length / RATE)
+    assert fig.axes[1].get_ylabel() == "log energy"
+
+
+def test_rows_of_features_are_labelled_with_their_centers(bank, clip):
+    _, ax = plot_features(bank(clip), bank)
+    centers = bank.center_frequencies.tolist()
+    assert tick_labels(ax.yaxis) == [f"{centers[int(row)]:.0f}" for row in ax.get_yticks()]
+    assert ax.get_yticks()[[0, -1]].tolist() == [0, FILTERS - 1]
+
+
+def test_pooled_features_take_another_hop(bank, clip):
+    features = nn.functional.avg_pool1d(bank(clip), 5)
+    _, ax = plot_features(features, bank, hop_length=5 * bank.hop_length)
+    left, right, _, _ = image_of(ax).get_extent()
+    assert right - left == pytest.approx(features.shape[-1] * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("compression", "label"), [(Log(), "log energy"), (Decibels(), "energy (dB)"), (nn.Identity(), "feature")]
+)
+def test_color_bar_names_what_the_compression_makes(compression, label, clip):
+    bank = MelFrontend(RATE, FILTERS, compression=compression)
+    assert plot_features(bank(clip), bank)[0].axes[1].get_ylabel() == label
+    model = MultiHeadRelevance(bank, 2)
+    assert plot_features(model(clip), model)[0].axes[1].get_ylabel() == f"weighted {label}"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_features_of_any_floating_point_type_are_drawn(dtype, bank, clip):
+    features = bank(clip.to(dtype))
+    pixels = np.asarray(image_of(plot_features(features, bank)[1]).get_array())
+    np.testing.assert_array_equal(pixels, features.detach().double().numpy())
+
+
+@pytest.mark.parametrize("split", ["contiguous", "even-odd", [3, 5]])
+def test_mask_of_a_head_shows_the_filters_of_its_part(split, clip):
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 2, split=split, context=2, hidden=4)
+    masks, centers = model.masks(clip).detach(), model.center_frequencies
+    for head, part in enumerate(model.relevance.parts):
+        fig, ax = plot_masks(masks, model, head=head)
+        image = image_of(ax)
+        np.testing.assert_allclose(np.asarray(image.get_array()), masks[part])
+        assert image.get_clim() == (0.0, 1.0)
+        assert tick_labels(ax.yaxis)[0] == f"{centers[part[0]]:.0f}"
+        assert tick_labels(ax.yaxis)[-1] == f"{centers[part[-1]]:.0f}"
+        assert ax.get_title().startswith(f"Mask of head {head + 1} of 2: {len(part)} filters")
+        assert fig.axes[1].get_ylabel() == "weight"
+
+
+def test_mask_of_a_lone_filter_names_it(clip):
+    model = MultiHeadRelevance(MelFrontend(RATE, 3), 3, context=2, hidden=4)
+    _, ax = plot_masks(model.masks(clip), model, head=1)
+    assert ax.get_title() == f"Mask of head 2 of 3: 1 filter, {model.center_frequencies[1]:.0f} Hz"
+
+
+def test_softmax_masks_use_the_whole_color_scale(clip):
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 1, context=2, hidden=4, gate="softmax")
+    masks = model.masks(clip).detach()
+    assert image_of(plot_masks(masks, model, head=0)[1]).get_clim() == (0.0, pytest.approx(float(masks.max())))
+    assert image_of(plot_masks(masks, model, head=0, limits=(0.1, 0.2))[1]).get_clim() == (0.1, 0.2)
+
+
+@pytest.mark.parametrize(("n_heads", "split"), [(1, "contiguous"), (2, "contiguous"), (4, "even-odd")])
+def test_relevance_shows_mel_features_masks_from_the_last_head_and_weighted_features(n_heads, split, clip):
+    model = MultiHeadRelevance(CosGaussFilterbank(RATE, FILTERS), n_heads, split=split, context=2, hidden=4)
+    fig, axes = plot_relevance(model, clip)
+    assert axes.shape == (n_heads + 3,)
+    assert {ax.figure for ax in axes} == {fig}
+    pictures = [np.asarray(image_of(ax).get_array()) for ax in axes]
+    with torch.no_grad():
+        expected = [
+            MelFrontend(RATE, FILTERS)(clip),
+            model.frontend(clip),
+            *(model.masks(clip)[part] for part in reversed(model.relevance.parts)),
+            model(clip),
+        ]
+    for picture, values in zip(pictures, expected, strict=True):
+        np.testing.assert_allclose(picture, values, rtol=1e-6)
+    extents = np.array([image_of(ax).get_extent()[:2] for ax in axes])
+    np.testing.assert_allclose(extents, extents[:1].repeat(n_heads + 3, 0))  # one time axis, in seconds
+    assert axes[-1].get_xlabel() == "time (s)"
+    assert all("(Hz)" in ax.get_ylabel() for ax in axes)
+    fig.draw_without_rendering()
+
+
+def test_relevance_draws_another_mel_into_given_axes_with_given_limits(heads, clip, open_axes):
+    mel = MelFrontend(RATE, 5, compression=Decibels())
+    given = open_axes(5)
+    fig, axes = plot_relevance(heads, clip, mel=mel, limits=(0.4, 0.6), axes=list(given))
+    assert fig is given[0].figure
+    assert all(ax is other for ax, other in zip(axes, given, strict=True))
+    assert image_of(axes[0]).get_array().shape[0] == 5
+    assert image_of(axes[2]).get_clim() == (0.4, 0.6)
+
+
+def test_plots_leave_gradients_and_training_mode_alone(heads, clip):
+    heads.train()
+    plot_relevance(heads, clip)
+    plot_center_frequencies({"a": heads})
+    assert heads.training
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in heads.parameters())
+
+
+class Bare(Frontend):
+    """The least a front-end has to have: no hop, no kernels, no compression."""
+
+    sample_rate, n_filters, n_fft = 1000, 2, 8
+
+    @property
+    def center_frequencies(self):
+        return torch.tensor([100.0, 200.0])
+
+    def power_response(self, n_fft):
+        return torch.ones(2, n_fft // 2 + 1)
+
+    def energies(self, waveform):
+        return waveform.unfold(-1, 10, 10).square().mean(-1).expand(2, -1)
+
+    def output_lengths(self, lengths):
+        return lengths // 10
+
+    def forward(self, waveform):
+        return self.energies(waveform)
+
+
+def test_a_frontend_of_the_bare_contract_can_be_drawn():
+    bare = Bare()
+    plot_center_frequencies({"bare": bare})
+    plot_frequency_responses(bare)
+    _, ax = plot_features(bare(torch.ones(100)), bare, hop_length=10)
+    assert image_of(ax).get_extent()[:2] == pytest.approx((-0.005, 0.095))
+
+
+def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
+    features, masks = bank(clip), heads.masks(clip)
+    frames = features.shape[-1]
+    cases = [
+        (
+            lambda: plot_center_frequencies(bank),
+            TypeError,
+            'frontends must map labels to front-ends, got CosGaussFilterbank (try {"learned": frontend})',
+        ),
+        (lambda: plot_center_frequencies({}), ValueError, "frontends must have at least one front-end, got none"),
+        (
+            lambda: plot_center_frequencies({"a": bank}, initial={"b": torch.ones(8)}),
+            ValueError,
+            "initial must have labels and shapes out of {'a': (8,)}, got 'b' of shape (8,)",
+        ),
+        (
+            lambda: plot_center_frequencies({"a": bank}, initial={"a": torch.ones(7)}),
+            ValueError,
+            "initial must have labels and shapes out of {'a': (8,)}, got 'a' of shape (7,)",
+        ),
+        (lambda: plot_summed_response(bank), TypeError, "frontends must map labels to front-ends, got"),
+        (lambda: plot_summed_response({}), ValueError, "frontends must have at least one front-end, got none"),
+        (
+            lambda: plot_frequency_responses(bank, db_floor=60.0),
+            ValueError,
+            "db_floor must be negative, got 60.0 (the highest gain is 0 dB)",
+        ),
+        (lambda: plot_summed_response({"a": bank}, db_floor=0.0), ValueError, "db_floor must be negative, got 0.0"),
+        (
+            lambda: plot_frequency_responses(bank, n_fft=64),
+            ValueError,
+            "n_fft must be at least kernel_size=129, got 64",
+        ),
+        (
+            lambda: plot_kernels(MelFrontend(RATE, FILTERS)),
+            TypeError,
+            "frontend must have kernels(), got MelFrontend (plot_frequency_responses takes any front-end)",
+        ),
+        (lambda: plot_kernels(bank, indices=[8]), ValueError, "indices must be one or more of 0 to 7, got [8]"),
+        (lambda: plot_kernels(bank, indices=[-1]), ValueError, "indices must be one or more of 0 to 7, got [-1]"),
+        (lambda: plot_kernels(bank, indices=[]), ValueError, "indices must be one or more of 0 to 7, got []"),
+        (
+            lambda: plot_features(features[None], bank),
+            ValueError,
+            f"features must have shape (8, frames), one clip, got shape (1, 8, {frames})",
+        ),
+        (lambda: plot_features(features[:3], bank), ValueError, f"got shape (3, {frames})"),
+        (
+            lambda: plot_masks(masks, bank, head=0),
+            TypeError,
+            "frontend must be a MultiHeadRelevance, got CosGaussFilterbank (MultiHeadRelevance(frontend) adds heads)",
+        ),
+        (
+            lambda: plot_masks(masks[:5], heads, head=0),
+            ValueError,
+            f"masks must have shape (8, frames), one clip, got shape (5, {frames})",
+        ),
+        (lambda: plot_masks(masks, heads, head=2), ValueError, "head must be 0 to 1, got 2"),
+        (
+            lambda: plot_relevance(bank, clip),
+            TypeError,
+            "frontend must be a MultiHeadRelevance, got CosGaussFilterbank",
+        ),
+        (
+            lambda: plot_relevance(heads, clip[None]),
+            ValueError,
+            f"waveform must have shape (time,), one clip, got shape (1, {len(clip)})",
+        ),
+        (
+            lambda: plot_relevance(heads, clip, axes=[Figure().add_subplot()]),
+            ValueError,
+            "axes must be n_heads + 3 = 5 axes, got 1",
+        ),
+    ]
+    for call, kind, message in cases:
+        with pytest.raises(kind, match=re.escape(message)):
+            call()
+
+
+def test_without_matplotlib_the_module_imports_and_a_plot_says_what_to_install():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from learnable_frontends import MelFrontend\n"
+        "from learnable_frontends.plotting import plot_center_frequencies\n"
+        "plot_center_frequencies({'mel': MelFrontend(8000, 4)})"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = process.stderr.strip().splitlines()[-1]
+    assert last == (
+        'ModuleNotFoundError: learnable_frontends.plotting needs matplotlib: pip install "learnable-frontends[plot]"'
+    )

@@ -1,0 +1,302 @@
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, RelevanceWeighting, heads
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def network(relevance, head):
+    """One head as a user would write it, with the weights of the module."""
+    window = 2 * relevance.context + 1
+    if relevance.first_layer == "linear":
+        first, second = nn.Linear(window, relevance.hidden), nn.Linear(relevance.hidden, 1)
+    else:
+        first, second = nn.Conv1d(1, 8, 3), nn.Linear(8 * (window - 2), 1)
+    with torch.no_grad():
+        first.weight.copy_(relevance.weight1[head].reshape(first.weight.shape))
+        first.bias.copy_(relevance.bias1[head])
+        second.weight.copy_(relevance.weight2[head].reshape(1, -1))
+        second.bias.copy_(relevance.bias2[head])
+
+    def score(frames):
+        inputs = frames[None] if relevance.first_layer == "linear" else frames[None, None]
+        return second(torch.sigmoid(first(inputs)).flatten(1))[0, 0]
+
+    return score
+
+
+def parts_of(n_filters, n_heads, split):
+    if split == "contiguous":
+        return [part.tolist() for part in np.array_split(np.arange(n_filters), n_heads)]
+    if split == "even-odd":
+        return [list(range(head, n_filters, n_heads)) for head in range(n_heads)]
+    return [part.tolist() for part in np.split(np.arange(n_filters), np.cumsum(split)[:-1])]
+
+
+def masks_of_separate_networks(relevance, features, parts):
+    """Masks of one clip ``(n_filters, frames)``, window by window."""
+    c, frames = relevance.context, features.shape[-1]
+    window = 2 * c + 1
+    masks = torch.empty_like(features)
+    for head, part in enumerate(parts):
+        score = network(relevance, head)
+        if relevance.gate == "sigmoid":
+            padded = F.pad(features, (c, c))
+            for i in part:
+                for t in range(frames):
+                    masks[i, t] = torch.sigmoid(score(padded[i, t : t + window]))
+        else:
+            padded = F.pad(features, (0, window))
+            for start in range(0, frames, window):
+                scores = torch.stack([score(padded[i, start : start + window]) for i in part])
+                masks[part, start : start + window] = torch.softmax(scores, 0)[:, None]
+    return masks
+
+
+@st.composite
+def configurations(draw):
+    n_filters = draw(st.integers(1, 7))
+    gate = draw(st.sampled_from(["sigmoid", "softmax"])) if n_filters > 1 else "sigmoid"
+    n_heads = draw(st.integers(1, n_filters if gate == "sigmoid" else n_filters // 2))
+    least = 1 if gate == "sigmoid" else 2
+    sizes = [least] * n_heads
+    for _ in range(n_filters - least * n_heads):
+        sizes[draw(st.integers(0, n_heads - 1))] += 1
+    first_layer = draw(st.sampled_from(["linear", "conv"]))
+    return {
+        "n_filters": n_filters,
+        "n_heads": n_heads,
+        "context": draw(st.integers(0 if first_layer == "linear" else 1, 3)),
+        "hidden": draw(st.integers(1, 5)),
+        "split": draw(st.sampled_from(["contiguous", "even-odd", sizes])),
+        "first_layer": first_layer,
+        "gate": gate,
+        "skip": draw(st.booleans()),
+    }
+
+
+@given(
+    settings=configurations(), frames=st.integers(1, 12), block=st.sampled_from([1, 30, 2**18]), seed=st.integers(0, 9)
+)
+def test_heads_equal_separate_networks(settings, frames, block, seed):
+    torch.manual_seed(seed)
+    relevance = RelevanceWeighting(**settings)
+    features = 3 * torch.randn(2, settings["n_filters"], frames)
+    parts = parts_of(settings["n_filters"], settings["n_heads"], settings["split"])
+    expected = torch.stack([masks_of_separate_networks(relevance, clip, parts) for clip in features])
+    with mock.patch.object(heads, "CPU_BLOCK", block):  # whole, and cut into blocks of every size
+        masks, weighted = relevance.masks(features), relevance(features)
+    assert relevance.parts == parts
+    assert_close(masks, expected, rtol=1e-12, atol=1e-14)  # rounding
+    assert_close(weighted, expected * features + (features if settings["skip"] else 0), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("first_layer", ["linear", "conv"])
+def test_front_end_with_heads_equals_separate_networks_on_its_features(noise, gate, first_layer):
+    frontend = CosGaussFilterbank(8000, 7)
+    model = MultiHeadRelevance(frontend, 3, context=2, hidden=4, gate=gate, first_layer=first_layer, skip=False)
+    waveform = noise(500, dtype=torch.float64)
+    features = frontend(waveform)
+    expected = masks_of_separate_networks(model.relevance, features, [[0, 1, 2], [3, 4], [5, 6]])
+    assert_close(model.masks(waveform), expected, rtol=1e-12, atol=0)  # rounding
+    assert_close(model(waveform), expected * features, rtol=1e-12, atol=0)
+    assert_close(model.energies(waveform), frontend.energies(waveform), rtol=0, atol=0)
+
+
+def test_one_head_has_the_papers_number_of_parameters():
+    count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
+    assert count(RelevanceWeighting(80, 1, context=10)) == 1151  # 21 -> 50 -> 1, "1.1k" in the paper
+    assert count(RelevanceWeighting(80, 80, context=10)) == 80 * 1151
+    assert count(RelevanceWeighting(40, 1, context=25, hidden=10, gate="softmax")) == 51 * 10 + 10 + 10 + 1
+    assert count(RelevanceWeighting(80, 1, first_layer="conv")) == 8 * 3 + 8 + 8 * 19 + 1
+
+
+@given(
+    features=hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=1, max_dims=2, max_side=3).map(lambda lead: (*lead[:-1], 6, lead[-1] * 5)),
+        elements=st.floats(-1e6, 1e6, width=32),
+    ),
+    gate=st.sampled_from(["sigmoid", "softmax"]),
+    first_layer=st.sampled_from(["linear", "conv"]),
+    split=st.sampled_from(["contiguous", "even-odd", [4, 2]]),
+)
+def test_masks_are_in_the_open_unit_interval_and_keep_the_shape(features, gate, first_layer, split):
+    torch.manual_seed(0)
+    relevance = RelevanceWeighting(6, 2, context=1, split=split, gate=gate, first_layer=first_layer).float()
+    features = torch.tensor(features)
+    masks = relevance.masks(features)
+    assert masks.shape == relevance(features).shape == features.shape
+    assert masks.min() > 0
+    assert masks.max() < 1
+    if gate == "softmax":
+        for part in relevance.parts:
+            total = masks[..., part, :].sum(-2)
+            assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)  # a few roundings of float32
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 1, 3), (0,)])
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
+def test_any_leading_axes_give_the_features_of_each_item(noise, lead, gate):
+    relevance = RelevanceWeighting(5, 2, context=2, gate=gate)
+    features = noise(*lead, 5, 9, dtype=torch.float64)
+    weighted = relevance(features)
+    assert weighted.shape == features.shape
+    for item, expected in zip(weighted.reshape(-1, 5, 9), features.reshape(-1, 5, 9), strict=True):
+        assert_close(item, relevance(expected), rtol=1e-12, atol=0)  # rounding of another matrix size
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("first_layer", ["linear", "conv"])
+def test_features_keep_their_type(noise, dtype, first_layer):
+    relevance = RelevanceWeighting(5, 2, context=2, first_layer=first_layer).float()
+    features = noise(2, 5, 9, dtype=torch.float64)
+    weighted = relevance(features.to(dtype))
+    assert weighted.dtype == relevance.masks(features.to(dtype)).dtype == dtype
+    exact = relevance.double()(features)
+    # One rounding each of the features, the masks and their product; parameters are float32.
+    tolerance = 4 * max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+    assert_close(weighted.double(), exact, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("first_layer", ["linear", "conv"])
+@pytest.mark.parametrize("block", [1, 30, 2**18])
+def test_gradients_of_features_and_parameters_equal_differences(noise, gate, first_layer, block):
+    relevance = RelevanceWeighting(5, 2, context=1, hidden=3, gate=gate, first_layer=first_layer)
+    names, parameters = zip(*relevance.named_parameters(), strict=True)
+    features = (10 * noise(2, 5, 4, dtype=torch.float64)).requires_grad_()
+
+    def weighted(features, *parameters):
+        return torch.func.functional_call(relevance, dict(zip(names, parameters, strict=True)), (features,))
+
+    with mock.patch.object(heads, "CPU_BLOCK", block):
+        assert torch.autograd.gradcheck(weighted, (features, *parameters))
+
+
+def test_heads_learn_the_same_on_features_that_need_no_gradient(noise):
+    relevance, features = RelevanceWeighting(5, 2, context=1), noise(2, 5, 9, dtype=torch.float64)
+    expected = torch.autograd.grad(relevance(features.clone().requires_grad_()).sum(), list(relevance.parameters()))
+    assert_close(torch.autograd.grad(relevance(features).sum(), list(relevance.parameters())), expected, rtol=0, atol=0)
+
+
+def test_weights_start_as_those_of_linear_layers_do():
+    torch.manual_seed(0)
+    relevance = RelevanceWeighting(80, 80)
+    for name, inputs in (("weight1", 21), ("bias1", 21), ("weight2", 50), ("bias2", 50)):
+        weights, bound = getattr(relevance, name), inputs**-0.5
+        assert weights.abs().max() <= bound
+        # A uniform variable's deviation is bound / sqrt(3); 80 draws scatter by 7 %, three times that is allowed.
+        assert weights.std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
+    before = relevance.weight1.clone()
+    relevance.reset_parameters()
+    assert not torch.equal(before, relevance.weight1)
+
+
+def test_autocast_leaves_masks_alone(noise):
+    relevance = RelevanceWeighting(5, 2).float()
+    features = noise(2, 5, 9)
+    plain = relevance.masks(features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_close(relevance.masks(features), plain, rtol=0, atol=0)
+
+
+def test_heads_stack_on_a_front_end_with_heads_and_in_a_sequential(noise):
+    frontend = MelFrontend(8000, 6)
+    one, two = RelevanceWeighting(6, 3), RelevanceWeighting(6, 2)
+    outer = MultiHeadRelevance(MultiHeadRelevance(frontend, 3), 2)
+    outer.frontend.relevance.load_state_dict(one.state_dict())
+    outer.relevance.load_state_dict(two.state_dict())
+    waveform = noise(2, 1000, dtype=torch.float64)
+    assert_close(outer(waveform), nn.Sequential(frontend, one, two)(waveform), rtol=0, atol=0)
+    assert (outer.sample_rate, outer.n_filters, outer.hop_length) == (8000, 6, 80)
+
+
+def test_printed_form_shows_the_settings():
+    assert repr(RelevanceWeighting(6, 2, split=[4, 2])) == (
+        "RelevanceWeighting(n_filters=6, n_heads=2, context=10, hidden=50, split=[4, 2], first_layer='linear', "
+        "gate='sigmoid', skip=True)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"n_filters": 2.5}, TypeError, r"^n_filters must be a whole number, got 2.5$"),
+        ({"n_heads": True}, TypeError, r"^n_heads must be a whole number, got True$"),
+        ({"n_filters": 0}, ValueError, r"^n_filters must be at least 1, got 0$"),
+        ({"n_heads": 0}, ValueError, r"^n_heads must be at least 1, got 0$"),
+        ({"context": -1}, ValueError, r"^context must be at least 0, got -1$"),
+        ({"hidden": 0}, ValueError, r"^hidden must be at least 1, got 0$"),
+        ({"n_heads": 7}, ValueError, r"^n_heads must be at most n_filters=6, got 7 \(one head a filter\)$"),
+        ({"first_layer": "rnn"}, ValueError, r"^first_layer must be 'linear' or 'conv', got 'rnn'$"),
+        (
+            {"first_layer": "conv", "context": 0},
+            ValueError,
+            r"^context must be at least 1 with first_layer='conv', got 0$",
+        ),
+        ({"gate": "relu"}, ValueError, r"^gate must be 'sigmoid' or 'softmax', got 'relu'$"),
+        (
+            {"gate": "softmax", "n_heads": 4},
+            ValueError,
+            r"^n_heads must leave each part 2 filters or more with gate='softmax', got 4 for 6 "
+            r"\(the weight of a lone filter would always be 1\)$",
+        ),
+        (
+            {"split": "odd-even"},
+            ValueError,
+            r"^split must be 'contiguous', 'even-odd' or the sizes of the parts, got 'odd-even'$",
+        ),
+        (
+            {"split": [4, 3]},
+            ValueError,
+            r"^split must be n_heads=2 positive sizes that sum to n_filters=6, got \[4, 3\]$",
+        ),
+        ({"split": [6, 0]}, ValueError, r"got \[6, 0\]$"),
+        ({"split": [6]}, ValueError, r"got \[6\]$"),
+        ({"split": []}, ValueError, r"got \[\]$"),
+    ],
+)
+def test_invalid_settings_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        RelevanceWeighting(**{"n_filters": 6, **settings})
+
+
+def test_invalid_features_are_refused():
+    relevance = RelevanceWeighting(80)
+    with pytest.raises(TypeError, match=r"^features must be a floating-point tensor, got torch.int64$"):
+        relevance(torch.ones(80, 3, dtype=torch.int64))
+    message = r"^features must have 80 filters on axis -2, got shape \(2, 40, 431\)$"
+    with pytest.raises(ValueError, match=message):
+        relevance(torch.zeros(2, 40, 431))
+    with pytest.raises(ValueError, match=r"got shape \(80,\)$"):
+        relevance.masks(torch.zeros(80))
+
+
+def test_something_else_than_a_front_end_is_refused():
+    message = (
+        r"^frontend must be a Frontend such as CosGaussFilterbank, got Linear "
+        r"\(RelevanceWeighting takes features of any origin\)$"
+    )
+    with pytest.raises(TypeError, match=message):
+        MultiHeadRelevance(nn.Linear(2, 2))
+
+
+def test_missing_attributes_of_the_wrapped_front_end_are_missed():
+    model = MultiHeadRelevance(MelFrontend(8000, 6))
+    with pytest.raises(AttributeError, match="has no attribute 'kernels'"):
+        model.kernels()
+    assert not hasattr(model, "raw_center")
+    with pytest.raises(AttributeError, match="has no attribute 'frontend'"):  # and no endless recursion
+        _ = MultiHeadRelevance.__new__(MultiHeadRelevance).sample_rate
