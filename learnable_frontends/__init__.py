@@ -2,12 +2,14 @@
 
 from learnable_frontends.compression import Decibels, Log
 from learnable_frontends.filterbanks import CosGaussFilterbank, MelFrontend, SincFilterbank
-from learnable_frontends.frontend import Filterbank, Frontend, KernelFilterbank
+from learnable_frontends.frontend import Filterbank, Frontend
+from learnable_frontends.kernel_filterbank import EvenKernelFilterbank, KernelFilterbank
 from learnable_frontends.relevance import MultiHeadRelevance, RelevanceWeighting
 
 __all__ = [
     "CosGaussFilterbank",
     "Decibels",
+    "EvenKernelFilterbank",
     "Filterbank",
     "Frontend",
     "KernelFilterbank",

@@ -1,30 +1,19 @@
-"""The contract of a front-end, and the two bases that families of filters build on."""
+"""The contract of a front-end, and what all filterbanks share: framing, checks, types, compression."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from learnable_frontends.compression import Log
-from learnable_frontends.functional import (
-    RAMP_SHARE,
-    band_energies,
-    conv_energies,
-    even_kernel_response,
-    frame,
-    kernel_response,
-    next_fast_length,
-    power_spectrum,
-    without_autocast,
-)
-from learnable_frontends.scales import spaced_centers
+from learnable_frontends.functional import frame, whole_number, without_autocast
 
-__all__ = ["EvenKernelFilterbank", "Filterbank", "Frontend", "KernelFilterbank"]
+__all__ = ["Filterbank", "Frontend"]
 
 PAD_MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -119,12 +108,12 @@ class Filterbank(Frontend):
         compression: nn.Module | None,
     ) -> None:
         super().__init__()
-        if not sample_rate > 0:
-            raise ValueError(f"sample_rate must be positive, got {sample_rate} (in Hz)")
+        if not 0 < sample_rate < math.inf:
+            raise ValueError(f"sample_rate must be positive and finite, got {sample_rate} (in Hz)")
         self.sample_rate = sample_rate
-        self.n_filters = _positive("n_filters", n_filters)
-        self.win_length = _positive("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
-        self.hop_length = _positive("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
+        self.n_filters = whole_number("n_filters", n_filters)
+        self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
+        self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
         f_max = sample_rate / 2 if f_max is None else f_max
         if not 0 <= f_min < f_max <= sample_rate / 2:
             raise ValueError(
@@ -141,10 +130,11 @@ class Filterbank(Frontend):
                 f"compression must be a module such as Log(1e-3), got {compression!r} (torch.nn.Identity() for none)"
             )
         taps = window(self.win_length)
-        if taps.shape != (self.win_length,):
+        if not isinstance(taps, Tensor) or taps.shape != (self.win_length,):
+            got = f"shape {tuple(taps.shape)}" if isinstance(taps, Tensor) else repr(taps)
             raise ValueError(
-                f"window must return {self.win_length} samples for win_length={self.win_length}, "
-                f"got shape {tuple(taps.shape)} (pass a function such as torch.hann_window)"
+                f"window must return {self.win_length} samples for win_length={self.win_length}, got {got} "
+                "(pass a function such as torch.hann_window)"
             )
         self.register_buffer("window", taps.to(torch.get_default_dtype()), persistent=False)
         self.compression = Log() if compression is None else compression
@@ -225,6 +215,8 @@ class Filterbank(Frontend):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
     def _check(self, waveform: Tensor) -> None:
+        if not isinstance(waveform, Tensor):
+            raise TypeError(f"waveform must be a tensor, got {type(waveform).__name__} (torch.as_tensor makes one)")
         if not waveform.is_floating_point():
             raise TypeError(
                 f"waveform must be a floating-point tensor, got {waveform.dtype} (16-bit samples: divide by 32768.0)"
@@ -245,160 +237,3 @@ class Filterbank(Frontend):
                 f"waveform must have at least {needed} samples with center={self.center}, "
                 f"pad_mode={self.pad_mode!r}, got {time} ({hint})"
             )
-
-
-class KernelFilterbank(Filterbank):
-    r"""A bank of FIR filters: a family says its `center_frequencies` and `kernels`, this class the rest.
-
-    The energy of filter :math:`i` in a frame is the mean square of the windowed frame convolved with the filter. For
-    the full convolution Parseval's theorem gives it from one FFT a frame and one matrix product, whatever the number
-    of taps (``padding="full"``); ``padding="valid"`` keeps only the outputs that see the whole kernel, as published,
-    and must be convolved.
-    """
-
-    bin_weights: Tensor
-
-    def __init__(
-        self,
-        sample_rate: float,
-        n_filters: int,
-        *,
-        kernel_size: int | None,
-        padding: str,
-        gain: str,
-        **shared: Any,
-    ) -> None:
-        super().__init__(sample_rate, n_filters, **shared)
-        kernel_size = 2 * int(0.008 * sample_rate) + 1 if kernel_size is None else kernel_size
-        self.kernel_size = kernel_size = _positive("kernel_size", kernel_size)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size} (try {kernel_size + 1})")
-        if padding not in ("full", "valid"):
-            raise ValueError(f"padding must be 'full' or 'valid', got {padding!r}")
-        if padding == "valid" and kernel_size > self.win_length:
-            raise ValueError(
-                f"kernel_size must be at most win_length={self.win_length} with padding='valid', got {kernel_size} "
-                "(no output would see the whole kernel; use padding='full')"
-            )
-        self.padding = padding
-        if gain not in ("raw", "peak"):
-            raise ValueError(f"gain must be 'raw' or 'peak', got {gain!r}")
-        self.gain = gain
-        outputs = self.win_length + kernel_size - 1
-        self.n_fft = next_fast_length(outputs)
-        # Parseval: mean over the outputs = 1 / (outputs n_fft) * sum over all n_fft bins; a one-sided bin counts twice
-        # but for DC and Nyquist (n_fft is even).
-        weights = torch.full((self.n_fft // 2 + 1,), 2.0 / (outputs * self.n_fft), dtype=torch.float64)
-        weights[[0, -1]] *= 0.5
-        self._constant("bin_weights", weights)
-        if padding == "full":
-            self.window = nn.functional.pad(self.window, (0, self.n_fft - self.win_length))
-
-    @abstractmethod
-    def kernels(self) -> Tensor:
-        """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
-
-    def power_response(self, n_fft: int) -> Tensor:
-        """Power gain of each filter at the bins of a transform.
-
-        Args:
-            n_fft: Even transform length in samples, at least ``kernel_size``.
-
-        Returns:
-            Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``, bin ``k`` at ``k * sample_rate /
-            n_fft`` Hz. With ``gain="peak"`` it is one at each center frequency.
-
-        Raises:
-            ValueError: If ``n_fft`` is smaller than ``kernel_size``.
-        """
-        return kernel_response(self._scaled_kernels(), n_fft)
-
-    @property
-    def frame_tail(self) -> int:
-        """Zeros added after the padding: frames are cut at the transform's length and windowed to ``win_length``."""
-        return self.frame_length - self.win_length
-
-    def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
-        window = self.window.to(frames.dtype)
-        if self.padding == "valid":
-            return conv_energies(frames * window, self._scaled_kernels().to(frames.dtype), "valid")
-        response = self.power_response(self.n_fft) * self.bin_weights
-        return band_energies(power_spectrum(frames, self.n_fft, window), response.to(frames.dtype))
-
-    def extra_repr(self) -> str:
-        """Give the settings in the module's printed form."""
-        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, padding={self.padding!r}, gain={self.gain!r}"
-
-    def _scaled_kernels(self) -> Tensor:
-        kernels = self.kernels()
-        if self.gain == "raw":
-            return kernels
-        taps = torch.arange(self.kernel_size, dtype=kernels.dtype, device=kernels.device)
-        phase = (2 * math.pi / self.sample_rate) * self.center_frequencies[:, None] * taps
-        return kernels / torch.hypot((kernels * phase.cos()).sum(-1), (kernels * phase.sin()).sum(-1))[:, None]
-
-    def _in_hz(self, positions: Tensor) -> Tensor:
-        return self.f_min + (self.f_max - self.f_min) * positions
-
-    def _constant(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
-
-    def _spaced_centers(self, init: str | Sequence[float] | Tensor) -> Tensor:
-        points = spaced_centers(init, self.n_filters, self.f_min, self.f_max)
-        # The ramp of `functional.ordered` would push closer ones apart in silence, or leave no room for their edges.
-        gap = 1.5 * RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
-        if not bool((points.diff() > gap).all()):
-            raise ValueError(
-                f"init must keep centers more than {gap:.3g} Hz from each other and from f_min and f_max, "
-                f"got {points[1:-1].tolist()} (all in Hz)"
-            )
-        return points
-
-    def _free(self, raw: Tensor) -> nn.Parameter:
-        return nn.Parameter(raw.to(torch.get_default_dtype()))
-
-
-class EvenKernelFilterbank(KernelFilterbank):
-    """A bank of FIR filters that are even about their middle tap: a family says half of each kernel."""
-
-    angles: Tensor
-
-    def __init__(self, sample_rate: float, n_filters: int, **shared: Any) -> None:
-        super().__init__(sample_rate, n_filters, **shared)
-        taps = torch.arange(self.kernel_size // 2 + 1, dtype=torch.float64)
-        self._constant("angles", 2 * math.pi / self.sample_rate * taps)  # radians per Hz
-
-    @abstractmethod
-    def half_kernels(self) -> Tensor:
-        """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-
-    def kernels(self) -> Tensor:
-        """Impulse responses, shape ``(n_filters, kernel_size)``: even, one at the middle tap, centers ascending."""
-        return _mirror(self.half_kernels())
-
-    def power_response(self, n_fft: int) -> Tensor:
-        """Power gain of each filter at the bins of a transform, as `KernelFilterbank.power_response`."""
-        return even_kernel_response(self._scaled_half_kernels(), n_fft)
-
-    def _scaled_kernels(self) -> Tensor:
-        return _mirror(self._scaled_half_kernels())
-
-    def _scaled_half_kernels(self) -> Tensor:
-        half = self.half_kernels()
-        if self.gain == "raw":
-            return half
-        response = 2 * (half * torch.cos(self.center_frequencies[:, None] * self.angles)).sum(-1, keepdim=True)
-        return half / (response - half[:, :1])
-
-
-def _mirror(half: Tensor) -> Tensor:
-    return torch.cat([half[:, 1:].flip(-1), half], dim=-1)
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value:
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)

@@ -22,6 +22,7 @@ __all__ = [
     "power_spectrum",
     "unbounded",
     "unordered",
+    "whole_number",
     "without_autocast",
 ]
 
@@ -326,3 +327,29 @@ def without_autocast(device_type: str) -> AbstractContextManager[Any]:
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def whole_number(name: str, value: float, least: int = 1) -> int:
+    """Check that an argument is a whole number, ``least`` or more.
+
+    Args:
+        name: Its name, for the message.
+        value: What was given; a float will do if it is whole.
+        least: The smallest allowed.
+
+    Returns:
+        The number as an ``int``.
+
+    Raises:
+        TypeError: If ``value`` is not a whole number.
+        ValueError: If it is smaller than ``least``.
+
+    Example:
+        >>> whole_number("win_length", 2048.0)
+        2048
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)

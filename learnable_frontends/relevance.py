@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import without_autocast
+from learnable_frontends.functional import whole_number, without_autocast
 from learnable_frontends.heads import blocked_head_logits, head_logits
 
 __all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
@@ -41,7 +41,8 @@ class RelevanceWeighting(nn.Module):
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
-        - Output: the same.
+        - Output: the same. With linear layers and sigmoids, outside `torch.compile`, it can be differentiated once
+          only: hidden units are computed again in the backward pass rather than kept (`heads.blocked_head_logits`).
 
     Raises:
         TypeError: If the features are not floating point or a number is not whole.
@@ -72,16 +73,8 @@ class RelevanceWeighting(nn.Module):
         skip: bool = True,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("n_filters", n_filters, 1),
-            ("n_heads", n_heads, 1),
-            ("context", context, 0),
-            ("hidden", hidden, 1),
-        ):
-            if isinstance(value, bool) or int(value) != value:
-                raise TypeError(f"{name} must be a whole number, got {value!r}")
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        n_filters, n_heads = whole_number("n_filters", n_filters), whole_number("n_heads", n_heads)
+        context, hidden = whole_number("context", context, least=0), whole_number("hidden", hidden)
         if n_heads > n_filters:
             raise ValueError(f"n_heads must be at most n_filters={n_filters}, got {n_heads} (one head a filter)")
         if first_layer not in ("linear", "conv"):
@@ -170,7 +163,7 @@ class RelevanceWeighting(nn.Module):
         elif isinstance(self.split, str):
             raise ValueError(f"split must be 'contiguous', 'even-odd' or the sizes of the parts, got {self.split!r}")
         else:
-            sizes = list(self.split)
+            sizes = [whole_number("split", size, least=0) for size in self.split]
             if len(sizes) != self.n_heads or min(sizes) < 1 or sum(sizes) != self.n_filters:
                 raise ValueError(
                     f"split must be n_heads={self.n_heads} positive sizes that sum to n_filters={self.n_filters}, "
@@ -277,6 +270,11 @@ class MultiHeadRelevance(Frontend):
     def center_frequencies(self) -> Tensor:
         """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
         return self.frontend.center_frequencies
+
+    @property
+    def bandwidths(self) -> Tensor:
+        """Bandwidth of each filter in Hz, as the wrapped front-end gives it."""
+        return self.frontend.bandwidths
 
     def power_response(self, n_fft: int) -> Tensor:
         """Power gain of each filter, as the wrapped front-end gives it."""

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import pickle
 import re
 
@@ -571,7 +572,8 @@ def test_a_step_of_a_hundredth_moves_a_low_center_by_one_percent(build_kernels, 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"sample_rate": 0}, ValueError, "sample_rate must be positive, got 0 (in Hz)"),
+        ({"sample_rate": 0}, ValueError, "sample_rate must be positive and finite, got 0 (in Hz)"),
+        ({"sample_rate": math.inf}, ValueError, "sample_rate must be positive and finite, got inf (in Hz)"),
         ({"n_filters": 0}, ValueError, "n_filters must be at least 1, got 0"),
         ({"n_filters": 2.5}, TypeError, "n_filters must be a whole number, got 2.5"),
         ({"win_length": 0}, ValueError, "win_length must be at least 1, got 0"),
@@ -601,6 +603,11 @@ def test_a_step_of_a_hundredth_moves_a_low_center_by_one_percent(build_kernels, 
             ValueError,
             "window must return 100 samples for win_length=100, got shape (99,) "
             "(pass a function such as torch.hann_window)",
+        ),
+        (
+            {"win_length": 100, "window": lambda n: n},
+            ValueError,
+            "window must return 100 samples for win_length=100, got 100 (pass a function such as torch.hann_window)",
         ),
     ],
 )
@@ -634,6 +641,12 @@ def test_invalid_settings_are_refused(family, settings, error, message):
             ValueError,
             "init must keep centers more than 2 Hz from each other and from f_min and f_max, "
             "got [0.5, 1000.0] (all in Hz)",
+        ),
+        (
+            {"f_min": 3999.0, "n_filters": 4},
+            ValueError,
+            "f_min and f_max must be further apart for 4 filters to differ in float32, "
+            "got f_min=3999.0, f_max=4000.0 (all in Hz)",
         ),
         ({"init": [1000.0]}, ValueError, "init must have 2 centers in Hz, got shape (1,) (one per filter)"),
     ],
@@ -672,6 +685,8 @@ def test_invalid_waveforms_are_refused(build, call):
     message = "waveform must be a floating-point tensor, got torch.int16 (16-bit samples: divide by 32768.0)"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         function(torch.zeros(1000, dtype=torch.int16))
+    with pytest.raises(TypeError, match=r"^waveform must be a tensor, got ndarray \(torch.as_tensor makes one\)$"):
+        function(np.zeros(1000))
     message = "waveform must have a time axis, got a tensor without axes (shape (..., time))"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         function(torch.tensor(0.0))

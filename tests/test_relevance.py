@@ -264,6 +264,7 @@ def test_printed_form_shows_the_settings():
             r"^split must be n_heads=2 positive sizes that sum to n_filters=6, got \[4, 3\]$",
         ),
         ({"split": [6, 0]}, ValueError, r"got \[6, 0\]$"),
+        ({"split": [3.5, 2.5]}, TypeError, r"^split must be a whole number, got 3.5$"),
         ({"split": [6]}, ValueError, r"got \[6\]$"),
         ({"split": []}, ValueError, r"got \[\]$"),
     ],
@@ -271,6 +272,12 @@ def test_printed_form_shows_the_settings():
 def test_invalid_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         RelevanceWeighting(**{"n_filters": 6, **settings})
+
+
+def test_whole_floats_count_as_numbers():
+    relevance = RelevanceWeighting(6.0, 2.0, context=1.0, hidden=2.0, split=[4.0, 2.0])
+    assert relevance.parts == [[0, 1, 2, 3], [4, 5]]
+    assert relevance(torch.ones(6, 3)).shape == (6, 3)
 
 
 def test_invalid_features_are_refused():

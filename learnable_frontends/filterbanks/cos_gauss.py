@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.frontend import EvenKernelFilterbank
 from learnable_frontends.functional import bounded, even_ramp, ordered, unbounded, unordered
+from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
 
 __all__ = ["CosGaussFilterbank"]
 
@@ -139,6 +139,6 @@ class CosGaussFilterbank(EvenKernelFilterbank):
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        phase = self.center_frequencies[:, None] * self.angles
+        phase = self._phase(self.center_frequencies)
         width = self.width if self.raw_width is None else self.widths[:, None]
         return torch.cos(phase) * torch.exp(phase.square() * (-0.5 / (2 * math.pi * width) ** 2))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.frontend import Filterbank, _positive
-from learnable_frontends.functional import band_energies, power_spectrum
+from learnable_frontends.frontend import Filterbank
+from learnable_frontends.functional import band_energies, power_spectrum, whole_number
 from learnable_frontends.scales import spaced_edges
 
 __all__ = ["MelFrontend"]
@@ -92,7 +92,7 @@ class MelFrontend(Filterbank):
             window=window,
             compression=compression,
         )
-        if n_fft is not None and not _positive("n_fft", n_fft) >= self.win_length:
+        if n_fft is not None and not whole_number("n_fft", n_fft) >= self.win_length:
             raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
         if not power > 0:
             raise ValueError(f"power must be positive, got {power} (2 for power, 1 for magnitude)")

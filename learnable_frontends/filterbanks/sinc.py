@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.frontend import EvenKernelFilterbank
 from learnable_frontends.functional import even_ramp, ordered, unbounded, unordered
+from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
 
 __all__ = ["SincFilterbank"]
 
@@ -118,11 +118,10 @@ class SincFilterbank(EvenKernelFilterbank):
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        low, high = self._low_high()[:, :, None].unbind()
-        half_angles = 0.5 * self.angles[1:]
-        phase = (high - low) * half_angles
+        low, high = self._low_high().unbind()
         # The middle tap is one for any edges; torch.sinc, which needs no such case, has a slow backward pass.
-        side = torch.sin(phase) / phase * torch.cos((low + high) * half_angles) * self.kernel_window[1:]
+        half_band, middle = self._phase(0.5 * (high - low))[:, 1:], self._phase(0.5 * (low + high))[:, 1:]
+        side = torch.sin(half_band) / half_band * torch.cos(middle) * self.kernel_window[1:]
         return nn.functional.pad(side, (1, 0), value=1.0)
 
     def _low_high(self) -> Tensor:
