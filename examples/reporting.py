@@ -174,20 +174,18 @@ def _confusion(cells: list[dict[str, Any]], classes: list[str], name: str, out: 
 def _figures(by_name: Results, sounds: SoundSet, folder: Path) -> None:
     trained = {name: load_model(cells[0])[0] for name, cells in by_name.items()}
     bare = {name: frontend for name, frontend in trained.items() if "+" not in name} or trained
-    pictures: dict[str, Any] = {
-        "center_frequencies": lambda: plotting.plot_center_frequencies(bare, initial=_initial(by_name, bare))
-    }
+    fig, _ = plotting.plot_center_frequencies(bare, initial=_initial(by_name, bare))
+    fig.savefig(folder / "center_frequencies.png", dpi=110)
     for name, frontend in bare.items():
-        pictures[f"responses_{name}"] = lambda frontend=frontend: plotting.plot_frequency_responses(frontend)
+        fig, ax = plotting.plot_frequency_responses(frontend)
+        ax.set_title(f"{name}: {ax.get_title().lower()}")
+        fig.savefig(folder / f"responses_{name}.png", dpi=110)
     clip = _clip_for_pictures(by_name, sounds)
     for name, frontend in trained.items():
         if isinstance(frontend, MultiHeadRelevance):
-            pictures[f"relevance_{name}"] = lambda frontend=frontend: plotting.plot_relevance(
-                frontend, clip, mel=trained.get("mel")
-            )
-    for name, draw in pictures.items():
-        fig, _ = draw()
-        fig.savefig(folder / f"{name}.png", dpi=110)
+            fig, _ = plotting.plot_relevance(frontend, clip, mel=trained.get("mel"))
+            fig.suptitle(name)
+            fig.savefig(folder / f"relevance_{name}.png", dpi=110)
 
 
 def _initial(by_name: Results, frontends: dict[str, Any]) -> dict[str, Tensor]:

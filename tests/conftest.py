@@ -6,6 +6,9 @@ import inspect
 import os
 import pkgutil
 
+# With a core busy elsewhere, OpenMP's other threads must not spin; read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
