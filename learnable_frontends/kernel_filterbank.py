@@ -177,8 +177,8 @@ class EvenKernelFilterbank(KernelFilterbank):
         return half / (response - half[:, :1])
 
     def _phase(self, frequencies: Tensor) -> Tensor:
-        """Radians at each tap from the middle on: ``(n_filters,)`` in Hz to ``(n_filters, taps)``."""
-        return (2 * math.pi / self.sample_rate * frequencies)[:, None] * self.taps.to(frequencies.dtype)
+        """Radians at each tap from the middle on: ``(..., n_filters)`` in Hz to ``(..., n_filters, taps)``."""
+        return frequencies[..., None] * (self.taps.to(frequencies.dtype) * (2 * math.pi / self.sample_rate))
 
 
 def _mirror(half: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -59,6 +60,7 @@ class SincFilterbank(EvenKernelFilterbank):
 
     kernel_window: Tensor
     ramps: Tensor
+    shifted: Tensor
 
     def __init__(
         self,
@@ -100,34 +102,41 @@ class SincFilterbank(EvenKernelFilterbank):
         half = (points[2:] - points[:-2]) / 4
         half = torch.minimum(half, torch.minimum(centers, 1 - centers) / 2)
         # A quarter step down and up keeps the two edges of a filter strictly apart too.
-        ramps = torch.stack([even_ramp(self.n_filters, -0.25), even_ramp(self.n_filters, 0.25)])
-        self._constant("ramps", ramps)
-        low, high = unordered(torch.stack([centers - half, centers + half]), ramps)
+        ramp, high_ramp = even_ramp(self.n_filters), even_ramp(self.n_filters, 0.25)
+        self._constant("ramps", torch.stack([ramp, high_ramp - ramp]))
+        # The middle starts at f_min, half the width at zero. Whole numbers stay exact in any type.
+        self.register_buffer("shifted", torch.tensor([[1], [0]]), persistent=False)
+        low, high = unordered(centers - half, 2 * ramp - high_ramp), unordered(centers + half, high_ramp)
         self.raw_low = self._free(unbounded(low, 0.0, 1.0))
         self.raw_band = self._free(unbounded((high - low) / (1 - low), 0.0, 1.0))
 
     @property
     def edges(self) -> Tensor:
         """Low and high edge of each filter in Hz, shape ``(n_filters, 2)``, in ascending order of their mean."""
-        return self._low_high().t()
+        middle, half = self._middle_and_half().unbind()
+        return torch.stack([middle - half, middle + half], dim=-1)
 
     @property
     def center_frequencies(self) -> Tensor:
         """Middle of each filter's band in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        return self.edges.mean(-1)
+        return self._middle_and_half()[0]
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        low, high = self._low_high().unbind()
+        phases = self._phase(self._middle_and_half())[..., 1:]
+        # cos(middle) and sin(half) from one call: for threads, calls this short cost more than their arithmetic.
+        shifts = self.shifted[..., None].to(phases.dtype)
+        cos_middle, sin_half = torch.add(phases, shifts, alpha=math.pi / 2).sin().unbind()
         # The middle tap is one for any edges; torch.sinc, which needs no such case, has a slow backward pass.
-        half_band, middle = self._phase(0.5 * (high - low))[:, 1:], self._phase(0.5 * (low + high))[:, 1:]
-        side = torch.sin(half_band) / half_band * torch.cos(middle) * self.kernel_window[1:]
+        side = sin_half / phases[1] * cos_middle * self.kernel_window[1:]
         return nn.functional.pad(side, (1, 0), value=1.0)
 
-    def _low_high(self) -> Tensor:
-        """Edges in Hz, shape ``(2, n_filters)``."""
+    def _middle_and_half(self) -> Tensor:
+        """Middle of each filter's band and half its width in Hz, shape ``(2, n_filters)``."""
         dtype = torch.promote_types(self.raw_low.dtype, torch.float32)
         low = torch.sigmoid(self.raw_low.to(dtype))
-        high = low + (1 - low) * torch.sigmoid(self.raw_band.to(dtype))
-        order = (low + high).detach().argsort()
-        return self._in_hz(ordered(torch.stack([low, high]).index_select(1, order), self.ramps))
+        half = (0.5 - 0.5 * low) * torch.sigmoid(self.raw_band.to(dtype))
+        middle = low + half
+        positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
+        origin = self.f_min * self.shifted.to(dtype)
+        return origin + (self.f_max - self.f_min) * ordered(positions, self.ramps)
