@@ -42,7 +42,7 @@ class RelevanceWeighting(nn.Module):
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
         - Output: the same. With linear layers and sigmoids, outside `torch.compile`, it can be differentiated once
-          only: hidden units are computed again in the backward pass rather than kept (`heads.blocked_head_logits`).
+          only: hidden units are computed again in the backward pass rather than kept (``heads.blocked_head_logits``).
 
     Raises:
         TypeError: If the features are not floating point or a number is not whole.

@@ -13,6 +13,8 @@ from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
 
 __all__ = ["SincFilterbank"]
 
+ALMOST_ZERO = 1e-22  # radians per Hz; far below the next tap and, times any band, far above the smallest float32
+
 
 class SincFilterbank(EvenKernelFilterbank):
     r"""Band-pass filters with two learned edges each: the difference of two sincs under a Hamming window.
@@ -123,20 +125,19 @@ class SincFilterbank(EvenKernelFilterbank):
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        phases = self._phase(self._middle_and_half())[..., 1:]
+        middle_and_half = self._middle_and_half()[..., None]
+        # The middle tap is not quite zero, so that sin(x) / x is one there; torch.sinc has a slow backward pass.
+        taps = self.taps.to(middle_and_half.dtype) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
         # cos(middle) and sin(half) from one call: for threads, calls this short cost more than their arithmetic.
-        shifts = self.shifted[..., None].to(phases.dtype)
-        cos_middle, sin_half = torch.add(phases, shifts, alpha=math.pi / 2).sin().unbind()
-        # The middle tap is one for any edges; torch.sinc, which needs no such case, has a slow backward pass.
-        side = sin_half / phases[1] * cos_middle * self.kernel_window[1:]
-        return nn.functional.pad(side, (1, 0), value=1.0)
+        phases = torch.addcmul(self.shifted[..., None] * (math.pi / 2), middle_and_half, taps)
+        cos_middle, sin_half = phases.sin().unbind()
+        return sin_half / phases[1] * (cos_middle * self.kernel_window)
 
     def _middle_and_half(self) -> Tensor:
         """Middle of each filter's band and half its width in Hz, shape ``(2, n_filters)``."""
         dtype = torch.promote_types(self.raw_low.dtype, torch.float32)
         low = torch.sigmoid(self.raw_low.to(dtype))
-        half = (0.5 - 0.5 * low) * torch.sigmoid(self.raw_band.to(dtype))
+        half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(self.raw_band.to(dtype))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
-        origin = self.f_min * self.shifted.to(dtype)
-        return origin + (self.f_max - self.f_min) * ordered(positions, self.ramps)
+        return torch.add(self.f_min * self.shifted, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
