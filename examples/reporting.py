@@ -55,8 +55,8 @@ def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
         [
             _plain(table),
             "",
-            f"{len(results)} cells (folds x seeds x front-ends); accuracy of the last epoch on held-out folds, mean and",
-            "standard deviation over cells; minus mel: on the same folds and seeds, with its standard error.",
+            f"{len(results)} cells (folds x seeds x front-ends); accuracy of the last epoch on held-out folds, mean",
+            "and standard deviation over cells; minus mel: on the same folds and seeds, with its standard error.",
             f"Pictures: {figures}",
             f"Tables: {', '.join(str(out / name) for name in ('results.csv', 'results.md', 'per_class.csv'))}",
             f"Checkpoints: {checkpoints}",
