@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,10 @@ def _cell(result: dict[str, Any]) -> dict[str, Any]:
     return {**{key: result[key] for key in keys}, "accuracy": _accuracy(result)}
 
 
-def _mean_and_spread(values: list[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (NaN for one value)."""
-    tensor = torch.tensor(values, dtype=torch.float64)
-    return float(tensor.mean()), float(tensor.std()) if len(values) > 1 else math.nan
+def _mean_and_spread(values: list[float]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation, ``None`` where there are too few values."""
+    mean = statistics.fmean(values) if values else None
+    return mean, statistics.stdev(values) if len(values) > 1 else None
 
 
 def _summary(name: str, by_name: Results) -> dict[str, Any]:
@@ -89,13 +90,13 @@ def _summary(name: str, by_name: Results) -> dict[str, Any]:
     paired = [
         _accuracy(cell) - mel[cell["fold"], cell["seed"]] for cell in cells if (cell["fold"], cell["seed"]) in mel
     ]
-    difference, deviation = _mean_and_spread(paired) if paired else (math.nan, math.nan)
+    difference, deviation = _mean_and_spread(paired)
     return {
         "frontend": name,
         "accuracy": accuracy,
         "spread": spread,
         "minus_mel": difference,
-        "minus_mel_standard_error": deviation / math.sqrt(len(paired)) if paired else math.nan,
+        "minus_mel_standard_error": None if deviation is None else deviation / math.sqrt(len(paired)),
         "cells": len(cells),
         "test_clips": len(targets),
         "frontend_parameters": cells[0]["frontend_parameters"],
@@ -111,8 +112,8 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     lines = [
         [
             row["frontend"],
-            f"{100 * row['accuracy']:.1f} ± {100 * row['spread']:.1f}",
-            f"{100 * row['minus_mel']:+.1f} ± {100 * row['minus_mel_standard_error']:.1f}",
+            _plus_minus(row["accuracy"], row["spread"]),
+            _plus_minus(row["minus_mel"], row["minus_mel_standard_error"], sign="+"),
             f"{row['frontend_parameters']:,}",
             f"{row['parameters']:,}",
             f"{row['seconds_per_epoch']:.1f}",
@@ -120,6 +121,13 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
         for row in rows
     ]
     return [head, *lines]
+
+
+def _plus_minus(value: float | None, spread: float | None, sign: str = "") -> str:
+    """Percent with its spread, a dash for what is not known."""
+    if value is None:
+        return "-"
+    return f"{100 * value:{sign}.1f} ± {'-' if spread is None else f'{100 * spread:.1f}'}"
 
 
 def _per_class(rows: list[dict[str, Any]], classes: list[str]) -> list[list[str]]:

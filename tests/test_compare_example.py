@@ -225,9 +225,18 @@ def test_the_comparison_writes_tables_pictures_and_checkpoints_and_does_not_run_
 
 def test_a_run_with_other_settings_is_refused_in_the_same_folder(tmp_path, capsys):
     out = tmp_path / "out"
-    assert run(out, "--frontends", "mel") == 0
-    assert run(out, "--frontends", "mel", "--lr", "0.1") == 2
+    assert run(out, "--frontends", "sinc") == 0
+    assert run(out, "--frontends", "sinc", "--lr", "0.1") == 2
     assert "--out holds a run with other settings (lr 0.002 -> 0.1); name another folder" in capsys.readouterr().err
+
+
+def test_one_cell_without_mel_has_no_spread_and_no_difference(tmp_path, capsys):
+    assert run(tmp_path, "--frontends", "sinc", "--folds", "1") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.lstrip().startswith("sinc"))
+    assert "± -  " in line
+    assert line.split()[4] == "-"
+    row = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)["rows"][0]
+    assert (row["spread"], row["minus_mel"], row["minus_mel_standard_error"]) == (None, None, None)
 
 
 def test_bad_arguments_end_with_a_sentence_not_a_traceback(tmp_path, capsys):
