@@ -29,7 +29,7 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**40))
 
 import reporting
 import torch
-from frontends import NAMES
+from frontends import NAMES, build_frontend
 from sound_folders import BadSoundsError, SoundSet, load_folder
 from synthetic_sounds import synthesize
 from tqdm import tqdm
@@ -44,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sounds = _sounds(args)
         cells = _cells(args, sounds)
-    except BadSoundsError as problem:
+        for cell in cells:  # a setting that does not fit is refused now, not in the third hour
+            build_frontend(cell.frontend, cell.config)(sounds.waveforms[:1])
+    except (TypeError, ValueError) as problem:
         return _refuse(str(problem))
     settings = Settings(args.epochs, args.batch_size, args.lr, args.frontend_lr, args.mixup)
     fewest = len(sounds.labels) - int(sounds.folds.bincount().max())
@@ -66,18 +68,27 @@ def _refuse(problem: str) -> int:
     return 2
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"), help="output folder (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="cells trained at the same time (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, help="cells trained at the same time (default: %(default)s)"
+    )
 
     group = parser.add_argument_group("sounds")
     group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
-    group.add_argument("--sample-rate", type=int, help="Hz (default: 22050 with --data, else 16000)")
+    group.add_argument("--sample-rate", type=_positive, help="Hz (default: 22050 with --data, else 16000)")
     group.add_argument(
         "--seconds", type=float, help="clip length (default: what 9 in 10 clips do not exceed; synthetic: 2)"
     )
-    group.add_argument("--limit", type=int, help="clips per class (default: all; synthetic: 60)")
+    group.add_argument("--limit", type=_positive, help="clips per class (default: all; synthetic: 60)")
     group.add_argument(
         "--skip-bad", action="store_true", help="leave out clips that cannot be used, instead of stopping"
     )
@@ -105,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("training")
-    group.add_argument("--epochs", type=int, help="passes over the training clips (default: 25 with --data, else 10)")
+    group.add_argument(
+        "--epochs", type=_positive, help="passes over the training clips (default: 25 with --data, else 10)"
+    )
     group.add_argument("--seeds", type=int, nargs="+", default=[0], help="one cell a seed and fold (default: 0)")
     group.add_argument("--batch-size", type=int, default=16, help="clips a step (default: %(default)s)")
     group.add_argument("--lr", type=float, default=2e-3, help="classifier, heads: highest rate (default: %(default)s)")

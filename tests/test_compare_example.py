@@ -246,6 +246,13 @@ def test_bad_arguments_end_with_a_sentence_not_a_traceback(tmp_path, capsys):
     assert "--folds must be among [1, 2, 3, 4, 5], got [7]" in capsys.readouterr().err
     assert run(tmp_path / "a", "--batch-size", "1000") == 2
     assert "--batch-size must be from 2 to the 40 training clips, got 1000" in capsys.readouterr().err
+    assert run(tmp_path / "a", "--init", "cubic") == 2
+    assert "init must be one of" in capsys.readouterr().err
+    assert run(tmp_path / "a", "--win-length", "9000") == 2
+    assert "waveform must have at least" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(tmp_path / "a", "--epochs", "0")
+    assert "argument --epochs: must be at least 1, got 0" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 
