@@ -129,7 +129,8 @@ class SincFilterbank(EvenKernelFilterbank):
         # The middle tap is not quite zero, so that sin(x) / x is one there; torch.sinc has a slow backward pass.
         taps = self.taps.to(middle_and_half.dtype) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
         # cos(middle) and sin(half) from one call: for threads, calls this short cost more than their arithmetic.
-        phases = torch.addcmul(self.shifted[..., None] * (math.pi / 2), middle_and_half, taps)
+        quarter = self.shifted[..., None].to(taps.dtype) * (math.pi / 2)
+        phases = torch.addcmul(quarter, middle_and_half, taps)
         cos_middle, sin_half = phases.sin().unbind()
         return sin_half / phases[1] * (cos_middle * self.kernel_window)
 
@@ -140,4 +141,5 @@ class SincFilterbank(EvenKernelFilterbank):
         half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(self.raw_band.to(dtype))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
-        return torch.add(self.f_min * self.shifted, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
+        origin = self.f_min * self.shifted.to(dtype)
+        return torch.add(origin, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
