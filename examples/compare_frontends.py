@@ -44,8 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sounds = _sounds(args)
         cells = _cells(args, sounds)
-        for cell in cells:  # a setting that does not fit is refused now, not in the third hour
-            build_frontend(cell.frontend, cell.config)(sounds.waveforms[:1])
+        for name, config in {cell.frontend: cell.config for cell in cells}.items():
+            build_frontend(name, config)(
+                sounds.waveforms[:1]
+            )  # what does not fit is refused now, not in the third hour
     except (TypeError, ValueError) as problem:
         return _refuse(str(problem))
     settings = Settings(args.epochs, args.batch_size, args.lr, args.frontend_lr, args.mixup)

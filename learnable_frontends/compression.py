@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from learnable_frontends.functional import at_least_float32
+
 __all__ = ["Decibels", "Log"]
 
 
@@ -34,7 +36,8 @@ class Log(nn.Module):
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies of any shape."""
-        return torch.log(_at_least_float32(energies) + self.offset).to(energies.dtype)
+        # In float16 a small offset would be zero, and silence -inf.
+        return torch.log(at_least_float32(energies) + self.offset).to(energies.dtype)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
@@ -72,7 +75,7 @@ class Decibels(nn.Module):
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies, shape ``(..., n_filters, frames)``."""
-        decibels = 10.0 * torch.log10(_at_least_float32(energies).clamp_min(self.amin) / self.ref)
+        decibels = 10.0 * torch.log10(at_least_float32(energies).clamp_min(self.amin) / self.ref)
         if self.top_db is not None:
             loudest = decibels.amax(dim=(-2, -1), keepdim=True)
             decibels = torch.maximum(decibels, loudest - self.top_db)
@@ -81,8 +84,3 @@ class Decibels(nn.Module):
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
         return f"ref={self.ref:g}, amin={self.amin:g}, top_db={self.top_db}"
-
-
-def _at_least_float32(energies: Tensor) -> Tensor:
-    # A small offset or floor would be zero in float16, and silence -inf.
-    return energies.to(torch.promote_types(energies.dtype, torch.float32))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learnable_frontends.compression import Log
-from learnable_frontends.functional import frame, whole_number, without_autocast
+from learnable_frontends.functional import at_least_float32, frame, whole_number, without_autocast
 
 __all__ = ["Filterbank", "Frontend"]
 
@@ -175,10 +175,9 @@ class Filterbank(Frontend):
         """
         self._check(waveform)
         lead, time = waveform.shape[:-1], waveform.shape[-1]
-        dtype = torch.promote_types(waveform.dtype, torch.float32)
         with without_autocast(waveform.device.type):
             frames = frame(
-                waveform.reshape(math.prod(lead), time).to(dtype),
+                at_least_float32(waveform.reshape(math.prod(lead), time)),
                 self.frame_length,
                 self.hop_length,
                 padding=self.frame_padding,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
+    "at_least_float32",
     "band_energies",
     "bounded",
     "conv_energies",
@@ -308,6 +309,22 @@ def even_ramp(n: int, offset: float = 0.0) -> Tensor:
         tensor([0.0003, 0.0005, 0.0008], dtype=torch.float64)
     """
     return RAMP_SHARE * (torch.arange(1, n + 1, dtype=torch.float64) + offset) / (n + 1)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Give a tensor in its own type, or in float32 if that is a smaller floating-point type.
+
+    Args:
+        tensor: Any shape.
+
+    Returns:
+        ``tensor`` itself where nothing has to change.
+
+    Example:
+        >>> at_least_float32(torch.ones(2, dtype=torch.float16)).dtype
+        torch.float32
+    """
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def without_autocast(device_type: str) -> AbstractContextManager[Any]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import whole_number, without_autocast
+from learnable_frontends.functional import at_least_float32, whole_number, without_autocast
 from learnable_frontends.heads import blocked_head_logits, head_logits
 
 __all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
@@ -136,7 +136,7 @@ class RelevanceWeighting(nn.Module):
             )
         frames = features.shape[-1]
         flat = features.reshape(math.prod(features.shape[:-2]), self.n_filters, frames)
-        flat = flat.to(torch.promote_types(features.dtype, torch.float32))
+        flat = at_least_float32(flat)
         with without_autocast(flat.device.type):
             logits = self._logits(flat)
         if self.gate == "sigmoid":

@@ -16,7 +16,8 @@ ROOT = Path(learnable_frontends.__file__).parent
 PACKAGE = "learnable_frontends"
 # Layers, lowest first; a module imports from lower layers only. What is not named, as plotting, nobody imports.
 LAYERS = [
-    {"functional", "scales", "compression", "heads"},
+    {"functional", "scales"},
+    {"compression", "heads"},
     {"frontend"},
     {"kernel_filterbank"},
     {"filterbanks.*", "relevance"},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.functional import bounded, even_ramp, ordered, unbounded, unordered
+from learnable_frontends.functional import at_least_float32, bounded, even_ramp, ordered, unbounded, unordered
 from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
 
 __all__ = ["CosGaussFilterbank"]
@@ -125,7 +125,7 @@ class CosGaussFilterbank(EvenKernelFilterbank):
     @property
     def center_frequencies(self) -> Tensor:
         """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        raw = self.raw_center.to(torch.promote_types(self.raw_center.dtype, torch.float32))
+        raw = at_least_float32(self.raw_center)
         return self._in_hz(ordered(torch.sigmoid(raw.sort().values), self.ramp))
 
     @property
@@ -135,7 +135,7 @@ class CosGaussFilterbank(EvenKernelFilterbank):
             return torch.full_like(self.raw_center, self.width)
         raw = self.raw_width[self.raw_center.argsort()]
         low, high = WIDTH_RANGE
-        return bounded(raw.to(torch.promote_types(raw.dtype, torch.float32)), math.log(low), math.log(high)).exp()
+        return bounded(at_least_float32(raw), math.log(low), math.log(high)).exp()
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""

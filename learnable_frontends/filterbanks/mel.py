@@ -92,7 +92,8 @@ class MelFrontend(Filterbank):
             window=window,
             compression=compression,
         )
-        if n_fft is not None and not whole_number("n_fft", n_fft) >= self.win_length:
+        n_fft = None if n_fft is None else whole_number("n_fft", n_fft)
+        if n_fft is not None and n_fft < self.win_length:
             raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
         if not power > 0:
             raise ValueError(f"power must be positive, got {power} (2 for power, 1 for magnitude)")
@@ -101,7 +102,7 @@ class MelFrontend(Filterbank):
         if mel_scale not in ("htk", "slaney"):
             raise ValueError(f"mel_scale must be 'htk' or 'slaney', got {mel_scale!r}")
         self.power, self.norm, self.mel_scale = float(power), norm, mel_scale
-        self.n_fft = self._covering_n_fft() if n_fft is None else int(n_fft)
+        self.n_fft = self._covering_n_fft() if n_fft is None else n_fft
         before = (self.n_fft - self.win_length) // 2  # the window sits in the middle of the transform
         self.window = nn.functional.pad(self.window, (before, self.n_fft - self.win_length - before))
         weights = self._triangles(self.n_fft)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.functional import even_ramp, ordered, unbounded, unordered
+from learnable_frontends.functional import at_least_float32, even_ramp, ordered, unbounded, unordered
 from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
 
 __all__ = ["SincFilterbank"]
@@ -136,10 +136,9 @@ class SincFilterbank(EvenKernelFilterbank):
 
     def _middle_and_half(self) -> Tensor:
         """Middle of each filter's band and half its width in Hz, shape ``(2, n_filters)``."""
-        dtype = torch.promote_types(self.raw_low.dtype, torch.float32)
-        low = torch.sigmoid(self.raw_low.to(dtype))
-        half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(self.raw_band.to(dtype))
+        low = torch.sigmoid(at_least_float32(self.raw_low))
+        half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(at_least_float32(self.raw_band))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
-        origin = self.f_min * self.shifted.to(dtype)
+        origin = self.f_min * self.shifted.to(positions.dtype)
         return torch.add(origin, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
