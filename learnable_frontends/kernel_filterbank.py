@@ -18,6 +18,7 @@ from learnable_frontends.functional import (
     even_kernel_response,
     kernel_response,
     next_fast_length,
+    over_blocks,
     power_spectrum,
     whole_number,
 )
@@ -70,10 +71,10 @@ class KernelFilterbank(Filterbank):
                 f"got f_min={self.f_min}, f_max={self.f_max} (all in Hz)"
             )
         self.n_fft = next_fast_length(self.win_length + kernel_size - 1)
-        # A one-sided bin counts twice but for DC and Nyquist (n_fft is even). Whole numbers stay exact in any type.
-        weights = torch.full((self.n_fft // 2 + 1,), 2)
-        weights[[0, -1]] = 1
-        self.register_buffer("bin_weights", weights, persistent=False)
+        # A one-sided bin counts twice but for DC and Nyquist (n_fft is even).
+        weights = torch.full((self.n_fft // 2 + 1,), 2.0)
+        weights[[0, -1]] = 1.0
+        self._constant("bin_weights", weights)
         if padding == "full":
             self.window = nn.functional.pad(self.window, (0, self.n_fft - self.win_length))
 
@@ -109,8 +110,8 @@ class KernelFilterbank(Filterbank):
         response = self.power_response(self.n_fft)
         # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum of the bins.
         outputs = self.win_length + self.kernel_size - 1
-        response = response * (self.bin_weights.to(response.dtype) / (outputs * self.n_fft))
-        return band_energies(power_spectrum(frames, self.n_fft, window), response.to(frames.dtype))
+        response = (response * (self.bin_weights.to(response.dtype) / (outputs * self.n_fft))).to(frames.dtype)
+        return over_blocks(lambda part: band_energies(power_spectrum(part, self.n_fft, window), response), frames)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""

@@ -134,3 +134,30 @@ def test_ordered_keeps_positions_apart_inside_and_within_a_thousandth(positions,
 def test_even_ramp_is_even_and_within_a_thousandth():
     assert_close(functional.even_ramp(4), torch.tensor([2e-4, 4e-4, 6e-4, 8e-4]), rtol=1e-14, atol=0)
     assert_close(functional.even_ramp(4, 0.25) - functional.even_ramp(4), torch.full((4,), 5e-5), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_over_blocks_equals_all_frames_at_once_and_passes_gradients(noise, monkeypatch, threads):
+    monkeypatch.setattr(functional, "BLOCK", 50)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    frames = noise(3, 17, 8, dtype=torch.float64).requires_grad_()
+    response = noise(4, 5, dtype=torch.float64).square().requires_grad_()
+    sizes = []
+
+    def energies(part):
+        sizes.append(part.shape[1])
+        return functional.band_energies(functional.power_spectrum(part, 8), response)
+
+    blocked = functional.over_blocks(energies, frames)
+    assert len(sizes) > 1
+    assert sum(sizes) == 17
+    assert max(sizes) * 3 * 8 <= 50 * threads + 3 * 8
+    whole = energies(frames)
+    assert_close(blocked, whole, rtol=1e-12, atol=0)
+    weights = noise(3, 4, 17, dtype=torch.float64)
+    for mine, plain in zip(
+        torch.autograd.grad((blocked * weights).sum(), (frames, response)),
+        torch.autograd.grad((whole * weights).sum(), (frames, response)),
+        strict=True,
+    ):
+        assert_close(mine, plain, rtol=1e-12, atol=1e-12)

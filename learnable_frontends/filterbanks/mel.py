@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from learnable_frontends.frontend import Filterbank
-from learnable_frontends.functional import band_energies, power_spectrum, whole_number
+from learnable_frontends.functional import band_energies, over_blocks, power_spectrum, whole_number
 from learnable_frontends.scales import spaced_edges
 
 __all__ = ["MelFrontend"]
@@ -135,6 +135,9 @@ class MelFrontend(Filterbank):
 
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, n_fft)`` to ``(batch, n_filters, frames)``."""
+        return over_blocks(self._block_energies, frames)
+
+    def _block_energies(self, frames: Tensor) -> Tensor:
         power = power_spectrum(frames, self.n_fft, self.window.to(frames.dtype))
         if self.power != 2.0:
             # The floor keeps the gradient of silence finite.

@@ -106,8 +106,8 @@ class SincFilterbank(EvenKernelFilterbank):
         # A quarter step down and up keeps the two edges of a filter strictly apart too.
         ramp, high_ramp = even_ramp(self.n_filters), even_ramp(self.n_filters, 0.25)
         self._constant("ramps", torch.stack([ramp, high_ramp - ramp]))
-        # The middle starts at f_min, half the width at zero. Whole numbers stay exact in any type.
-        self.register_buffer("shifted", torch.tensor([[1], [0]]), persistent=False)
+        # The middle starts at f_min, half the width at zero.
+        self._constant("shifted", torch.tensor([[1.0], [0.0]]))
         low, high = unordered(centers - half, 2 * ramp - high_ramp), unordered(centers + half, high_ramp)
         self.raw_low = self._free(unbounded(low, 0.0, 1.0))
         self.raw_band = self._free(unbounded((high - low) / (1 - low), 0.0, 1.0))
@@ -129,7 +129,7 @@ class SincFilterbank(EvenKernelFilterbank):
         # The middle tap is not quite zero, so that sin(x) / x is one there; torch.sinc has a slow backward pass.
         taps = self.taps.to(middle_and_half.dtype) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
         # cos(middle) and sin(half) from one call: for threads, calls this short cost more than their arithmetic.
-        quarter = self.shifted[..., None].to(taps.dtype) * (math.pi / 2)
+        quarter = self.shifted[..., None] * (math.pi / 2)
         phases = torch.addcmul(quarter, middle_and_half, taps)
         cos_middle, sin_half = phases.sin().unbind()
         return sin_half / phases[1] * (cos_middle * self.kernel_window)
@@ -140,5 +140,5 @@ class SincFilterbank(EvenKernelFilterbank):
         half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(at_least_float32(self.raw_band))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
-        origin = self.f_min * self.shifted.to(positions.dtype)
+        origin = self.f_min * self.shifted
         return torch.add(origin, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
