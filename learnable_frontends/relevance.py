@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.functional import at_least_float32, whole_number, without_autocast
-from learnable_frontends.heads import blocked_head_logits, head_logits
+from learnable_frontends.heads import blocked_head_logits, conv_head_logits, head_logits
 
 __all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
 
@@ -179,19 +179,14 @@ class RelevanceWeighting(nn.Module):
         else:
             stride, padding = window, (0, -features.shape[-1] % window)
         padded = F.pad(features, padding)
-        weight1, bias1, weight2, bias2 = (
-            parameter[self.head_of_filter].to(features.dtype)
-            for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)
-        )
-        if self.first_layer == "linear":
-            if self.gate == "sigmoid" and not torch.compiler.is_compiling():
-                return blocked_head_logits(padded, weight1, bias1, weight2, bias2)
+        per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
+        linear = self.first_layer == "linear"
+        if linear and self.gate == "sigmoid" and not torch.compiler.is_compiling():
+            return blocked_head_logits(padded, self.head_of_filter, *per_head)
+        weight1, bias1, weight2, bias2 = (parameter[self.head_of_filter] for parameter in per_head)
+        if linear:
             return head_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)
-        # Each hidden unit is one of 8 short filters at one place of the context: computed once per frame, not per bin.
-        n = self.n_filters
-        hidden = F.conv1d(padded, weight1.reshape(n * CONV_CHANNELS, 1, CONV_SIZE), bias1.flatten(), groups=n)
-        second = weight2.reshape(n, CONV_CHANNELS, window - CONV_SIZE + 1)
-        return F.conv1d(torch.sigmoid(hidden), second, bias2, stride=stride, groups=n)
+        return conv_head_logits(padded, weight1, bias1, weight2, bias2, stride)
 
     def _softmax(self, logits: Tensor) -> Tensor:
         """Softmax over the filters of each part."""
