@@ -38,10 +38,10 @@ def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
         by_name.setdefault(result["frontend"], []).append(result)
     rows = [_summary(name, by_name) for name in by_name]
     (out / "results.json").write_text(json.dumps({"rows": rows, "cells": [_cell(r) for r in results]}, indent=2) + "\n")
-    _write_csv(out / "results.csv", [{k: v for k, v in row.items() if k != "per_class"} for row in rows])
+    write_csv(out / "results.csv", [{k: v for k, v in row.items() if k != "per_class"} for row in rows])
     table, per_class = _table(rows), _per_class(rows, sounds.classes)
-    _write_csv(out / "per_class.csv", [dict(zip(per_class[0], line, strict=True)) for line in per_class[1:]])
-    (out / "results.md").write_text(_markdown(table) + "\n" + _markdown(per_class))
+    write_csv(out / "per_class.csv", [dict(zip(per_class[0], line, strict=True)) for line in per_class[1:]])
+    (out / "results.md").write_text(markdown_table(table) + "\n" + markdown_table(per_class))
     checkpoints, figures = out / "checkpoints", out / "figures"
     checkpoints.mkdir(exist_ok=True)
     figures.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
     _figures(by_name, sounds, figures)
     return "\n".join(
         [
-            _plain(table),
+            plain_table(table),
             "",
             f"{len(results)} cells (folds x seeds x front-ends); accuracy of the last epoch on held-out folds, mean",
             "and standard deviation over cells; minus mel: on the same folds and seeds, with its standard error.",
@@ -65,16 +65,17 @@ def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
     )
 
 
-def _accuracy(result: dict[str, Any]) -> float:
+def accuracy_of(result: dict[str, Any]) -> float:
+    """Share of a cell's held-out clips that are classified right."""
     return float((result["targets"] == result["predictions"]).double().mean())
 
 
 def _cell(result: dict[str, Any]) -> dict[str, Any]:
     keys = ("frontend", "fold", "seed", "seconds_per_epoch")
-    return {**{key: result[key] for key in keys}, "accuracy": _accuracy(result)}
+    return {**{key: result[key] for key in keys}, "accuracy": accuracy_of(result)}
 
 
-def _mean_and_spread(values: list[float]) -> tuple[float | None, float | None]:
+def mean_and_spread(values: list[float]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation, ``None`` where there are too few values."""
     mean = statistics.fmean(values) if values else None
     return mean, statistics.stdev(values) if len(values) > 1 else None
@@ -82,15 +83,15 @@ def _mean_and_spread(values: list[float]) -> tuple[float | None, float | None]:
 
 def _summary(name: str, by_name: Results) -> dict[str, Any]:
     cells = by_name[name]
-    accuracy, spread = _mean_and_spread([_accuracy(cell) for cell in cells])
+    accuracy, spread = mean_and_spread([accuracy_of(cell) for cell in cells])
     targets = torch.cat([cell["targets"] for cell in cells])
     right = targets == torch.cat([cell["predictions"] for cell in cells])
     # Against mel on the same folds and seeds, where both ran: folds differ far more than front-ends.
-    mel = {(cell["fold"], cell["seed"]): _accuracy(cell) for cell in by_name.get("mel", [])}
+    mel = {(cell["fold"], cell["seed"]): accuracy_of(cell) for cell in by_name.get("mel", [])}
     paired = [
-        _accuracy(cell) - mel[cell["fold"], cell["seed"]] for cell in cells if (cell["fold"], cell["seed"]) in mel
+        accuracy_of(cell) - mel[cell["fold"], cell["seed"]] for cell in cells if (cell["fold"], cell["seed"]) in mel
     ]
-    difference, deviation = _mean_and_spread(paired)
+    difference, deviation = mean_and_spread(paired)
     return {
         "frontend": name,
         "accuracy": accuracy,
@@ -101,7 +102,7 @@ def _summary(name: str, by_name: Results) -> dict[str, Any]:
         "test_clips": len(targets),
         "frontend_parameters": cells[0]["frontend_parameters"],
         "parameters": cells[0]["parameters"],
-        "seconds_per_epoch": _mean_and_spread([cell["seconds_per_epoch"] for cell in cells])[0],
+        "seconds_per_epoch": mean_and_spread([cell["seconds_per_epoch"] for cell in cells])[0],
         "per_class": [float(right[targets == label].double().mean()) for label in range(len(cells[0]["classes"]))],
     }
 
@@ -112,8 +113,8 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     lines = [
         [
             row["frontend"],
-            _plus_minus(row["accuracy"], row["spread"]),
-            _plus_minus(row["minus_mel"], row["minus_mel_standard_error"], sign="+"),
+            plus_minus(row["accuracy"], row["spread"]),
+            plus_minus(row["minus_mel"], row["minus_mel_standard_error"], sign="+"),
             f"{row['frontend_parameters']:,}",
             f"{row['parameters']:,}",
             f"{row['seconds_per_epoch']:.1f}",
@@ -123,7 +124,7 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     return [head, *lines]
 
 
-def _plus_minus(value: float | None, spread: float | None, sign: str = "") -> str:
+def plus_minus(value: float | None, spread: float | None, sign: str = "") -> str:
     """Percent with its spread, a dash for what is not known."""
     if value is None:
         return "-"
@@ -136,18 +137,21 @@ def _per_class(rows: list[dict[str, Any]], classes: list[str]) -> list[list[str]
     return [["class", *(row["frontend"] for row in rows)], *lines]
 
 
-def _plain(table: list[list[str]]) -> str:
+def plain_table(table: list[list[str]]) -> str:
+    """Format head and lines for the screen."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in table]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _markdown(table: list[list[str]]) -> str:
+def markdown_table(table: list[list[str]]) -> str:
+    """Format head and lines as Markdown."""
     lines = ["| " + " | ".join(line) + " |" for line in table]
     return "\n".join([lines[0], "|---" + "|---:" * (len(table[0]) - 1) + "|", *lines[1:]]) + "\n"
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows that share their keys."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -157,7 +161,7 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 def _confusion(cells: list[dict[str, Any]], classes: list[str], name: str, out: Path) -> None:
     targets, predictions = (torch.cat([cell[key] for cell in cells]).numpy() for key in ("targets", "predictions"))
     counts = confusion_matrix(targets, predictions, labels=range(len(classes)))
-    _write_csv(
+    write_csv(
         out / f"confusion_{name}.csv",
         [
             {"true": true, **dict(zip(classes, row.tolist(), strict=True))}

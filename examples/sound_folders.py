@@ -153,7 +153,7 @@ def _folds(paths: list[Path], labels: Tensor, n_folds: int) -> tuple[Tensor, str
     per_class = torch.bincount(labels)
     if int(per_class.min()) < n_folds:
         raise BadSoundsError(
-            f"--folds must be at most the clips of the smallest class, {per_class.min()}, got {n_folds}"
+            f"--make-folds must be at most the clips of the smallest class, {per_class.min()}, got {n_folds}"
         )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     folds = torch.zeros(len(paths), dtype=torch.long)

@@ -15,7 +15,10 @@ from frontends import build_frontend
 from sound_folders import SoundSet
 from torch import Tensor, nn
 
-from learnable_frontends import Frontend
+from learnable_frontends import Frontend, MultiHeadRelevance
+from learnable_frontends.transforms import RandomCrop, SpecAugment
+
+AUGMENTATIONS = ("none", "aligned", "non-aligned")
 
 
 class SmallCNN(nn.Module):
@@ -78,17 +81,55 @@ class Settings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run: a front-end on one fold from one seed."""
+    """One training run: a front-end on one fold from one seed.
+
+    Attributes:
+        frontend: A name of `frontends.build_frontend`.
+        config: Its configuration.
+        fold: The fold held out.
+        seed: Of all random numbers.
+        variant: What the table and the files call it.
+        augment: Masks and crops of features in training, one of ``AUGMENTATIONS``: none, or at places that are or are
+            not aligned between the parts of relevance heads.
+    """
 
     frontend: str
     config: dict[str, Any]
     fold: int
     seed: int
+    variant: str
+    augment: str = "none"
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
-        return f"{self.frontend}-fold{self.fold}-seed{self.seed}"
+        """Name of its file."""
+        return f"{self.variant}-fold{self.fold}-seed{self.seed}"
+
+
+def build_augmentation(frontend: Frontend, how: str, frames: int) -> nn.Module:
+    """Give the paper's random masks and crop of features, as shares of the clip and of each part.
+
+    Args:
+        frontend: Its relevance heads say the parts; without heads there is one.
+        how: One of ``AUGMENTATIONS``.
+        frames: Frames of a whole clip.
+
+    Returns:
+        A module from features to features: masks of up to 12 in 40 filters of each part and 39 in 431 frames, then a
+        crop to 400 in 431 frames. A part of fewer than four filters loses none.
+    """
+    if how not in AUGMENTATIONS:
+        raise ValueError(f"how must be one of {AUGMENTATIONS}, got {how!r}")
+    if how == "none":
+        return nn.Identity()
+    parts = [list(range(frontend.n_filters))]
+    if isinstance(frontend, MultiHeadRelevance):
+        parts = frontend.relevance.parts
+    aligned = how == "aligned"
+    return nn.Sequential(
+        SpecAugment(12 * min(map(len, parts)) // 40, 39 * frames // 431, parts=parts, aligned=aligned),
+        RandomCrop(400 * frames // 431, parts=parts, aligned=aligned),
+    )
 
 
 def train(
@@ -123,6 +164,8 @@ def train(
     frontend = build_frontend(cell.frontend, cell.config)
     initial = frontend.center_frequencies.detach().clone()
     model = nn.Sequential(frontend, SmallCNN(frontend.n_filters, len(sounds.classes)))
+    frames = int(frontend.output_lengths(torch.tensor(sounds.waveforms.shape[-1])))
+    augment = build_augmentation(frontend, cell.augment, frames)
     held_out = sounds.folds == cell.fold
     x, y = sounds.waveforms[~held_out], sounds.labels[~held_out]
     steps = max(1, len(x) // settings.batch_size)
@@ -146,7 +189,7 @@ def train(
     for epoch in range(epoch, settings.epochs):  # noqa: B020 - goes on from the saved epoch
         started = time.perf_counter()
         torch.manual_seed(cell.seed + 1000 * cell.fold + 100_000 * (epoch + 1))
-        loss = _train_epoch(model, x, y, steps, settings, optimizer, scheduler)
+        loss = _train_epoch(model, augment, x, y, steps, settings, optimizer, scheduler)
         if not loss.isfinite():
             raise FloatingPointError(f"loss of {cell.name} is not finite in epoch {epoch + 1} (lower --lr)")
         elapsed += time.perf_counter() - started
@@ -163,6 +206,7 @@ def train(
         on_epoch()
     predictions = predict(model, sounds.waveforms[held_out], settings.batch_size)
     result = {
+        "variant": cell.variant,
         "frontend": cell.frontend,
         "frontend_config": cell.config,
         "frontend_state": frontend.state_dict(),
@@ -200,6 +244,7 @@ def predict(model: nn.Module, waveforms: Tensor, batch_size: int) -> Tensor:
 
 def _train_epoch(
     model: nn.Sequential,
+    augment: nn.Module,
     x: Tensor,
     y: Tensor,
     steps: int,
@@ -212,7 +257,7 @@ def _train_epoch(
     one_hot = torch.eye(int(y.max()) + 1)
     losses = []
     for chosen in torch.randperm(len(x)).split(settings.batch_size)[:steps]:
-        features, targets = frontend(_shift(x[chosen])), one_hot[y[chosen]]
+        features, targets = augment(frontend(_shift(x[chosen]))), one_hot[y[chosen]]
         if settings.mixup:
             share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
             partner = torch.randperm(len(chosen))

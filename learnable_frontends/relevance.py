@@ -142,7 +142,8 @@ class RelevanceWeighting(nn.Module):
         if self.gate == "sigmoid":
             masks = torch.sigmoid(logits)
         else:
-            masks = self._softmax(logits).repeat_interleave(2 * self.context + 1, dim=-1)[..., :frames]
+            patch_of_frame = torch.arange(frames, device=flat.device) // (2 * self.context + 1)
+            masks = self._softmax(logits).index_select(-1, patch_of_frame)
         return masks.reshape(features.shape).to(features.dtype)
 
     def forward(self, features: Tensor) -> Tensor:

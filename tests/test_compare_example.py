@@ -133,13 +133,13 @@ def test_folders_that_cannot_be_split_are_refused_with_the_reason(folder):
         load_folder(folder, RATE)
     for path in (folder / "high").iterdir():
         path.rename(path.with_name("x" + path.name))
-    with pytest.raises(BadSoundsError, match=r"--folds must be at most the clips of the smallest class, 3, got 5"):
+    with pytest.raises(BadSoundsError, match=r"--make-folds must be at most the clips of the smallest class, 3, got 5"):
         load_folder(folder, RATE)
 
 
 @pytest.mark.parametrize("name", ["mel", "cos-gauss+heads"])
 def test_a_stopped_cell_goes_on_and_ends_like_an_unbroken_one(name, sounds, tmp_path):
-    cell = Cell(name, {**CONFIG, "heads": {"n_heads": 2}}, fold=1, seed=0)
+    cell = Cell(name, {**CONFIG, "heads": {"n_heads": 2}}, fold=1, seed=0, variant=name)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     unbroken = train(cell, sounds, SETTINGS, tmp_path / "a")
@@ -163,7 +163,7 @@ def test_a_stopped_cell_goes_on_and_ends_like_an_unbroken_one(name, sounds, tmp_
 
 
 def test_a_saved_cell_predicts_what_it_says(sounds, tmp_path):
-    cell = Cell("sinc+heads", {**CONFIG, "heads": {"n_heads": 3, "context": 2}}, fold=2, seed=1)
+    cell = Cell("sinc+heads", {**CONFIG, "heads": {"n_heads": 3, "context": 2}}, fold=2, seed=1, variant="x")
     train(cell, sounds, SETTINGS, tmp_path)
     saved = torch.load(tmp_path / f"{cell.name}.pt", weights_only=True)
     frontend, classifier = load_model(saved)

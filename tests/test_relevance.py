@@ -86,7 +86,7 @@ def configurations(draw):
 
 
 @given(
-    settings=configurations(), frames=st.integers(1, 12), block=st.sampled_from([1, 30, 2**18]), seed=st.integers(0, 9)
+    settings=configurations(), frames=st.integers(1, 12), block=st.sampled_from([1, 30, 2**20]), seed=st.integers(0, 9)
 )
 def test_heads_equal_separate_networks(settings, frames, block, seed):
     torch.manual_seed(seed)
@@ -172,17 +172,107 @@ def test_features_keep_their_type(noise, dtype, first_layer):
 
 @pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("first_layer", ["linear", "conv"])
-@pytest.mark.parametrize("block", [1, 30, 2**18])
-def test_gradients_of_features_and_parameters_equal_differences(noise, gate, first_layer, block):
-    relevance = RelevanceWeighting(5, 2, context=1, hidden=3, gate=gate, first_layer=first_layer)
+@pytest.mark.parametrize("block", [1, 30, 2**20])
+@pytest.mark.parametrize("kept", [0, 100, 2**22])
+def test_gradients_of_features_and_parameters_equal_differences(noise, gate, first_layer, block, kept):
+    relevance = RelevanceWeighting(5, 2, context=1, hidden=3, gate=gate, first_layer=first_layer, split=[3, 2])
     names, parameters = zip(*relevance.named_parameters(), strict=True)
     features = (10 * noise(2, 5, 4, dtype=torch.float64)).requires_grad_()
 
     def weighted(features, *parameters):
         return torch.func.functional_call(relevance, dict(zip(names, parameters, strict=True)), (features,))
 
-    with mock.patch.object(heads, "CPU_BLOCK", block):
+    with mock.patch.multiple(heads, CPU_BLOCK=block, KEPT=kept):
         assert torch.autograd.gradcheck(weighted, (features, *parameters))
+
+
+@pytest.mark.parametrize("first_layer", ["linear", "conv"])
+@pytest.mark.parametrize("split", ["even-odd", [2, 4, 1]])
+def test_gradients_of_three_heads_in_other_splits_equal_differences(noise, first_layer, split):
+    relevance = RelevanceWeighting(7, 3, context=2, hidden=2, first_layer=first_layer, split=split)
+    features = (3 * noise(1, 7, 5, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(relevance.masks, features)
+    for parameter in relevance.parameters():
+        assert torch.autograd.gradcheck(lambda _: relevance(features.detach()), parameter)
+
+
+@pytest.mark.parametrize("kept", [0, 2**22])
+def test_a_graph_that_is_kept_gives_the_same_gradients_again(noise, kept):
+    relevance, features = RelevanceWeighting(5, 2), noise(2, 5, 9, dtype=torch.float64).requires_grad_()
+    with mock.patch.object(heads, "KEPT", kept):
+        loss = relevance(features).square().sum()
+    inputs = [features, *relevance.parameters()]
+    first = torch.autograd.grad(loss, inputs, retain_graph=True)
+    assert_close(torch.autograd.grad(loss, inputs), first, rtol=0, atol=0)
+
+
+def test_threads_that_come_or_go_between_the_passes_change_nothing(noise, monkeypatch):
+    relevance, features = RelevanceWeighting(5, 2), noise(2, 5, 9, dtype=torch.float64).requires_grad_()
+    monkeypatch.setattr(heads, "CPU_BLOCK", 1000)
+    expected = torch.autograd.grad(relevance(features).square().sum(), [features, *relevance.parameters()])
+    loss = relevance(features).square().sum()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert_close(torch.autograd.grad(loss, [features, *relevance.parameters()]), expected, rtol=0, atol=0)
+
+
+def test_hidden_units_of_large_batches_are_not_kept(noise):
+    relevance, features = RelevanceWeighting(5, 2, context=1), noise(2, 5, 90, dtype=torch.float64).requires_grad_()
+
+    def saved_units(kept):
+        sizes = []
+        with (
+            mock.patch.multiple(heads, CPU_BLOCK=10_000, KEPT=kept),
+            torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x),
+        ):
+            relevance.masks(features)
+        return sum(size for size in sizes if size >= 2 * 90 * 50)
+
+    assert saved_units(0) == 0
+    assert saved_units(2**22) == 5 * 2 * 90 * 50
+    assert 0 < saved_units(20_000) < saved_units(2**22)
+
+
+def test_differentiating_twice_is_refused_but_with_convolutions_possible(noise):
+    features = noise(2, 5, 9, dtype=torch.float64).requires_grad_()
+    (gradient,) = torch.autograd.grad(RelevanceWeighting(5, 2)(features).sum(), features, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"^relevance heads can be differentiated once only"):
+        gradient.sum().backward()
+    for settings in ({"first_layer": "conv"}, {"gate": "softmax"}):
+        relevance = RelevanceWeighting(5, 2, context=1, hidden=2, **settings)
+        assert torch.autograd.gradgradcheck(relevance, features)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no batching rule for unfold's gradient
+@pytest.mark.parametrize("settings", [{}, {"first_layer": "conv"}, {"gate": "softmax"}])
+def test_function_transforms_equal_loops(noise, settings):
+    relevance = RelevanceWeighting(5, 2, context=1, hidden=4, **settings)
+    parameters = {name: parameter.detach() for name, parameter in relevance.named_parameters()}
+    clips = noise(3, 5, 9, dtype=torch.float64)
+
+    def loss(parameters, clip):
+        return torch.func.functional_call(relevance, parameters, (clip,)).square().sum()
+
+    def by_backward(clip):
+        return torch.autograd.grad(loss(dict(relevance.named_parameters()), clip), list(relevance.parameters()))
+
+    assert_close(tuple(torch.func.grad(loss)(parameters, clips).values()), by_backward(clips))
+    assert_close(torch.func.vmap(relevance.masks)(clips), relevance.masks(clips))
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, clips)
+    for i, clip in enumerate(clips):
+        assert_close(tuple(values[i] for values in each.values()), by_backward(clip))
+    several = {name: torch.stack([value, 2 * value]) for name, value in parameters.items()}
+    ensemble = torch.func.vmap(loss, in_dims=(0, None))(several, clips)
+    assert_close(ensemble, torch.stack([loss({n: v[i] for n, v in several.items()}, clips) for i in range(2)]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"first_layer": "conv"}, {"gate": "softmax"}, {"split": "even-odd"}])
+def test_exports_with_dynamic_batch_and_frames(noise, settings):
+    relevance = RelevanceWeighting(6, 3, context=2, **settings).float()
+    dynamic = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(relevance, (noise(2, 6, 40),), dynamic_shapes=({0: dynamic, 2: dynamic},)).module()
+    for shape in ((2, 6, 40), (3, 6, 57), (5, 6, 24)):
+        features = noise(*shape)
+        assert_close(exported(features), relevance(features), rtol=1e-5, atol=1e-5)
 
 
 def test_heads_learn_the_same_on_features_that_need_no_gradient(noise):

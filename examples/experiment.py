@@ -1,0 +1,215 @@
+"""What all experiments share: their command line, their sounds, and a run that a kill cannot spoil."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from frontends import build_frontend
+from running import run_cells
+from sound_folders import BadSoundsError, SoundSet, load_folder
+from synthetic_sounds import synthesize
+from training import Cell, Settings
+
+import learnable_frontends
+
+
+class Variant(NamedTuple):
+    """One line of an experiment's table.
+
+    Attributes:
+        name: What the table and the files call it.
+        frontend: A name of `frontends.build_frontend`.
+        heads: Keyword arguments of `MultiHeadRelevance`, for a front-end with heads.
+        augment: A value of `training.AUGMENTATIONS`.
+    """
+
+    name: str
+    frontend: str
+    heads: dict[str, Any]
+    augment: str = "none"
+
+
+def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
+    """Give a parser with the options of every experiment; ``out`` is where its files go by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(out), help="output folder (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=positive, default=1, help="cells trained at the same time (default: %(default)s)"
+    )
+
+    group = parser.add_argument_group("sounds")
+    group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
+    group.add_argument("--sample-rate", type=positive, help="Hz (default: 22050 with --data, else 16000)")
+    group.add_argument(
+        "--seconds", type=float, help="clip length (default: what 9 in 10 clips do not exceed; synthetic: 2)"
+    )
+    group.add_argument("--limit", type=positive, help="clips per class (default: all; synthetic: 60)")
+    group.add_argument(
+        "--skip-bad", action="store_true", help="leave out clips that cannot be used, instead of stopping"
+    )
+    group.add_argument(
+        "--make-folds", type=int, default=5, help="folds, where file names have none (default: %(default)s)"
+    )
+    group.add_argument(
+        "--folds", type=int, nargs="+", help="folds to hold out in turn (default: all; synthetic: the first two)"
+    )
+
+    group = parser.add_argument_group("front-ends")
+    group.add_argument("--n-filters", type=int, help="filters (default: 80 with --data, else 40)")
+    group.add_argument("--win-length", type=int, help="samples per frame (default: 25 ms)")
+    group.add_argument("--hop-length", type=int, help="samples from frame to frame (default: 10 ms)")
+    group.add_argument("--log-offset", type=float, default=1e-3, help="added before the log (default: %(default)s)")
+    group.add_argument("--init", default="mel", help="scale that centers start on (default: %(default)s)")
+    group.add_argument("--width", type=float, default=5.0, help="cos-Gauss: periods (default: %(default)s; eq. 1 is 1)")
+    group.add_argument("--gain", default="raw", choices=("raw", "peak"), help="sinc, cos-Gauss (default: %(default)s)")
+
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--epochs", type=positive, help="passes over the training clips (default: 25 with --data, else 10)"
+    )
+    group.add_argument("--seeds", type=int, nargs="+", default=[0], help="one cell a seed and fold (default: 0)")
+    group.add_argument("--batch-size", type=int, default=16, help="clips a step (default: %(default)s)")
+    group.add_argument("--lr", type=float, default=2e-3, help="classifier, heads: highest rate (default: %(default)s)")
+    group.add_argument("--frontend-lr", type=float, default=1e-2, help="filters: highest rate (default: %(default)s)")
+    group.add_argument("--mixup", type=float, default=0.4, help="Beta parameter, 0 for none (default: %(default)s)")
+    return parser
+
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def conduct(
+    program: str,
+    args: argparse.Namespace,
+    variants: Callable[[argparse.Namespace], Sequence[Variant]],
+    report: Callable[[list[dict[str, Any]], SoundSet, Path], str],
+) -> int:
+    """Train every variant on every fold and seed, and report.
+
+    Args:
+        program: Name of the script, for messages.
+        args: What its parser gave; options of its own that choose among ``variants`` are called ``frontends`` or
+            ``factors``, since those may change when a run is continued.
+        variants: Gives the variants. A ``TypeError`` or ``ValueError`` is shown, not raised.
+        report: Writes the results into the output folder and gives what the screen shows.
+
+    Returns:
+        Exit status: 2 if the arguments or the sounds cannot be used.
+    """
+    try:
+        sounds = _sounds(args)
+        cells = _cells(args, sounds, variants(args))
+        for cell in {cell.variant: cell for cell in cells}.values():
+            # What does not fit is refused now, not in the third hour.
+            build_frontend(cell.frontend, cell.config)(sounds.waveforms[:1])
+    except (TypeError, ValueError) as problem:
+        return _refuse(program, str(problem))
+    settings = Settings(args.epochs, args.batch_size, args.lr, args.frontend_lr, args.mixup)
+    fewest = len(sounds.labels) - int(sounds.folds.bincount().max())
+    if not 2 <= args.batch_size <= fewest:
+        return _refuse(program, f"--batch-size must be from 2 to the {fewest} training clips, got {args.batch_size}")
+    out: Path = args.out
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    if conflict := _record_configuration(out, args, sounds):
+        return _refuse(program, conflict)
+    for note in sounds.notes:
+        print(note)
+    results = run_cells(cells, sounds, settings, out / "cells", args.jobs)
+    print(report(results, sounds, out))
+    return 0
+
+
+def _refuse(program: str, problem: str) -> int:
+    print(f"{program}: {problem}", file=sys.stderr)
+    return 2
+
+
+def _sounds(args: argparse.Namespace) -> SoundSet:
+    if args.data is not None:
+        _default(args, sample_rate=22050, n_filters=80, epochs=25)
+        return load_folder(
+            args.data,
+            args.sample_rate,
+            seconds=args.seconds,
+            n_folds=args.make_folds,
+            skip_bad=args.skip_bad,
+            limit=args.limit,
+        )
+    _default(args, sample_rate=16000, n_filters=40, epochs=10, seconds=2.0, limit=60, folds=[1, 2])
+    waveforms, classes = synthesize(args.sample_rate, args.seconds, args.limit, seed=0)
+    index = torch.arange(len(waveforms))
+    labels = index // args.limit
+    names = [f"{classes[label]}/{i % args.limit}" for i, label in enumerate(labels.tolist())]
+    folds = 1 + index % args.make_folds
+    notes = [f"{len(waveforms)} synthetic clips of {args.seconds:g} s in {len(classes)} classes"]
+    return SoundSet(torch.from_numpy(waveforms), labels, folds, classes, names, args.sample_rate, notes)
+
+
+def _default(args: argparse.Namespace, **values: Any) -> None:
+    for name, value in values.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+
+
+def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Variant]) -> list[Cell]:
+    present = sounds.folds.unique().tolist()
+    folds = args.folds or present
+    if missing := sorted(set(folds) - set(present)):
+        raise BadSoundsError(f"--folds must be among {present}, got {missing}")
+    names = ("sample_rate", "n_filters", "win_length", "hop_length", "log_offset")
+    shared = {name: getattr(args, name) for name in names}
+    own: dict[str, dict[str, Any]] = {
+        "mel": {},
+        "sinc": {"init": args.init, "gain": args.gain},
+        "cos-gauss": {"init": args.init, "gain": args.gain, "width": args.width},
+    }
+    configs = [
+        {**shared, **own[v.frontend.partition("+")[0]], **({"heads": v.heads} if "+" in v.frontend else {})}
+        for v in variants
+    ]
+    return [
+        Cell(variant.frontend, config, fold, seed, variant.name, variant.augment)
+        for fold in folds
+        for seed in args.seeds
+        for variant, config in zip(variants, configs, strict=True)
+    ]
+
+
+def _record_configuration(out: Path, args: argparse.Namespace, sounds: SoundSet) -> str | None:
+    """Write ``config.json``, or say why this run does not belong into ``out``."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    # What may change between a run and its continuation without changing any cell.
+    free = {"out", "jobs", "frontends", "factors", "folds", "seeds"}
+    path = out / "config.json"
+    if path.exists():
+        before = json.loads(path.read_text())["arguments"]
+        if changed := [name for name in settings if name not in free and settings[name] != before.get(name)]:
+            differences = ", ".join(f"{name} {before.get(name)} -> {settings[name]}" for name in changed)
+            return f"--out holds a run with other settings ({differences}); name another folder: {out}"
+    configuration = {
+        "arguments": settings,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "clips": len(sounds.labels),
+        "notes": sounds.notes,
+        "versions": {
+            "learnable_frontends": learnable_frontends.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        },
+    }
+    path.write_text(json.dumps(configuration, indent=2) + "\n")
+    return None

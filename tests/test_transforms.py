@@ -1,0 +1,167 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from learnable_frontends import RelevanceWeighting
+from learnable_frontends.transforms import RandomCrop, SpecAugment
+
+PARTS = {
+    "contiguous": [[0, 1, 2, 3], [4, 5, 6, 7]],
+    "even-odd": [[0, 2, 4, 6], [1, 3, 5, 7]],
+    "unequal": [[0], [*range(1, 8)]],
+}
+
+
+def masked(transform, clips=40, n_filters=8, frames=20):
+    """Which bins of noise a transform changed, and that it changed them to the mean of their clip."""
+    features = torch.randn(clips, n_filters, frames)
+    result = transform(features)
+    changed = result != features
+    assert_close(result[changed], features.mean((1, 2))[:, None, None].expand_as(features)[changed])
+    return changed
+
+
+def is_one_stretch(places):
+    """Whether the true places of each row are neighbors."""
+    starts = places.int().diff(dim=-1, prepend=torch.zeros(*places.shape[:-1], 1, dtype=torch.int)).eq(1).sum(-1)
+    return bool((starts <= 1).all())
+
+
+@given(
+    parts=st.sampled_from(sorted(PARTS)),
+    max_filters=st.integers(0, 9),
+    max_frames=st.integers(0, 30),
+    aligned=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_each_part_loses_a_stretch_of_filters_and_one_of_frames(parts, max_filters, max_frames, aligned, seed):
+    torch.manual_seed(seed)
+    changed = masked(SpecAugment(max_filters, max_frames, parts=PARTS[parts], aligned=aligned))
+    for part in PARTS[parts]:
+        filters, frames = changed[:, part].all(-1), changed[:, part].all(-2)
+        assert torch.equal(changed[:, part], filters[:, :, None] | frames[:, None, :])
+        for places, longest in ((filters, max_filters), (frames, max_frames)):
+            # Where all frames are masked all filters are, and the other way round.
+            whole = places.all(-1)
+            assert is_one_stretch(places)
+            assert (places.sum(-1) <= longest)[~whole].all()
+
+
+def test_masks_reach_every_size_and_both_ends():
+    torch.manual_seed(0)
+    changed = masked(SpecAugment(3, 5), clips=2000)
+    filters, frames = changed.all(-1), changed.all(-2)
+    assert filters.sum(-1).unique().tolist() == [0, 1, 2, 3]
+    assert frames.sum(-1).unique().tolist() == [0, 1, 2, 3, 4, 5]
+    for size in range(4):  # uniform: 500 each, with a deviation below 20
+        assert 400 < int((filters.sum(-1) == size).sum()) < 600
+    assert filters.any(0).all()
+    assert frames.any(0).all()
+
+
+@pytest.mark.parametrize("split", ["contiguous", "even-odd"])
+def test_aligned_parts_lose_the_same_places_and_others_do_not(split):
+    torch.manual_seed(0)
+    parts = RelevanceWeighting(8, 2, split=split).parts
+    assert parts == PARTS[split]
+    aligned = masked(SpecAugment(3, 5, parts=parts))
+    assert torch.equal(aligned[:, parts[0]], aligned[:, parts[1]])
+    changed = masked(SpecAugment(3, 5, parts=parts, aligned=False))
+    assert not torch.equal(changed[:, parts[0]], changed[:, parts[1]])
+
+
+def test_clips_draw_for_themselves():
+    torch.manual_seed(0)
+    changed = masked(SpecAugment(3, 5))
+    assert len({tuple(clip.flatten().tolist()) for clip in changed}) > 20
+
+
+@given(frames=st.integers(1, 25), aligned=st.booleans(), seed=st.integers(0, 99))
+def test_crops_are_stretches_of_the_clip(frames, aligned, seed):
+    torch.manual_seed(seed)
+    parts = PARTS["even-odd"]
+    times = torch.arange(20.0).expand(3, 2, 8, 20)  # each bin holds its time
+    cropped = RandomCrop(frames, parts=parts, aligned=aligned)(times)
+    kept = min(frames, 20)
+    assert cropped.shape == (3, 2, 8, kept)
+    assert_close(cropped - cropped[..., :1], torch.arange(float(kept)).expand_as(cropped), rtol=0, atol=0)
+    starts = cropped[..., 0]
+    for part in parts:
+        assert (starts[..., part] == starts[..., part[:1]]).all()
+    if aligned:
+        assert (starts == starts[..., :1]).all()
+
+
+def test_crops_start_everywhere_and_elsewhere_in_parts_that_are_not_aligned():
+    torch.manual_seed(0)
+    times = torch.arange(20.0).expand(400, 8, 20)
+    starts = RandomCrop(15, parts=PARTS["even-odd"], aligned=False)(times)[..., 0]
+    assert starts.unique().tolist() == [0, 1, 2, 3, 4, 5]
+    assert 0.05 < (starts[:, 0] == starts[:, 1]).double().mean() < 0.3  # 1 in 6 by chance
+
+
+@pytest.mark.parametrize("transform", [SpecAugment(), RandomCrop(3)])
+def test_evaluation_changes_nothing(transform, noise):
+    features = noise(2, 8, 20)
+    assert transform.eval()(features) is features
+    transform.train()
+
+
+@pytest.mark.parametrize("transform", [SpecAugment(3, 5), RandomCrop(7)])
+def test_gradients_reach_what_is_kept(transform, noise):
+    features = noise(2, 8, 20, dtype=torch.float64).requires_grad_()
+
+    def seeded(features):
+        torch.manual_seed(0)
+        return transform(features)
+
+    assert torch.autograd.gradcheck(seeded, features)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_keep_their_type(dtype, noise):
+    features = noise(8, 20).to(dtype)
+    assert SpecAugment(3, 5)(features).dtype == RandomCrop(7)(features).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: SpecAugment(max_filters=-1), ValueError, r"^max_filters must be at least 0, got -1$"),
+        (lambda: SpecAugment(max_frames=2.5), TypeError, r"^max_frames must be a whole number, got 2.5$"),
+        (lambda: RandomCrop(0), ValueError, r"^frames must be at least 1, got 0$"),
+        (
+            lambda: RandomCrop(5, parts=[[0, 1], [1, 2]]),
+            ValueError,
+            r"^parts must hold each filter from 0 on once and no part be empty, got \[\[0, 1\], \[1, 2\]\] "
+            r"\(RelevanceWeighting.parts\)$",
+        ),
+        (lambda: SpecAugment(parts=[]), ValueError, r"got \[\] "),
+        (lambda: SpecAugment(parts=[[0], []]), ValueError, r"got \[\[0\], \[\]\]"),
+        (
+            lambda: SpecAugment(parts=[[0], [1]])(torch.zeros(3, 9)),
+            ValueError,
+            r"^features must have the 2 filters of parts on axis -2, got 3$",
+        ),
+        (
+            lambda: RandomCrop(2)(torch.zeros(3, 9, dtype=torch.int64)),
+            TypeError,
+            r"^features must be a floating-point tensor, got torch.int64$",
+        ),
+        (
+            lambda: RandomCrop(2)(torch.zeros(9)),
+            ValueError,
+            r"^features must have filters and frames, got shape \(9,\)$",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_printed_form_shows_the_settings():
+    assert repr(SpecAugment(3, 5)) == "SpecAugment(max_filters=3, max_frames=5, aligned=True)"
+    assert repr(RandomCrop(7, aligned=False)) == "RandomCrop(frames=7, aligned=False)"
