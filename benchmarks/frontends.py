@@ -9,16 +9,8 @@ and convolution libraries take for themselves. Prints the tables and the targets
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 import os
-import platform
-import random
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,17 +20,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
-from learnable_frontends import CosGaussFilterbank, Log, MelFrontend, MultiHeadRelevance, SincFilterbank, __version__
+from benchmarks import measuring
+from benchmarks.measuring import COLORS, MODES, call, interleave, milliseconds, ratio, table, target, threads
+from learnable_frontends import CosGaussFilterbank, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
 from learnable_frontends.functional import conv_energies, frame
 
 REFERENCE, LITERAL, HEADS = "reference mel", "literal convolution", "cos-Gauss + 2 heads"
 TAPS = (705, 1001, 1501, 2001, 3001, 4001)
-MODES = ("forward", "forward+backward")
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito
-Calls = dict[str, Callable[[], object]]
-Times = dict[str, list[float]]
 
 
 class Workload(NamedTuple):
@@ -141,69 +130,19 @@ def candidates(size: Workload) -> dict[str, nn.Module]:
     }
 
 
-def call(module: nn.Module, waveform: Tensor, mode: str) -> Callable[[], object]:
-    """One pass to be measured. A front-end without parameters has no backward pass."""
-
-    def run() -> None:
-        module.zero_grad(set_to_none=True)
-        with torch.set_grad_enabled(mode == "forward+backward"):
-            loss = module(waveform).sum()
-            if loss.requires_grad:
-                loss.backward()
-
-    return run
-
-
-def interleave(calls: Calls, rounds: int, rare: str = "", rare_rounds: int = 0) -> Times:
-    """Seconds of every call in every round; ``rare``, too slow for all rounds, runs at the end of the last few."""
-    times: Times = {name: [] for name in calls}
-    often, shuffle = [name for name in calls if name != rare], random.Random(0).shuffle
-    for i in range(-2, rounds):  # two rounds to warm up
-        shuffle(often)
-        for name in often + [rare] * (rounds - i <= rare_rounds):
-            start = time.perf_counter()
-            calls[name]()
-            if i >= 0:
-                times[name].append(time.perf_counter() - start)
-        if rounds - i <= rare_rounds:
-            calls[often[0]]()  # finds the caches emptied: not counted
-    return times
-
-
-def ratio(times: Times, name: str, to: str) -> float:
-    """Median over the rounds, or of medians where one of the two did not run in all of them."""
-    a, b = times[name], times[to]
-    return float(np.median(np.divide(a, b)) if len(a) == len(b) else np.median(a) / np.median(b))
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """Largest sum of live torch allocations while ``run`` runs."""
-    profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-    profiler.start()
-    run()
-    profiler.stop()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder, "trace.json")
-        profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-    steps = sorted((event["ts"], event["args"]["Bytes"]) for event in events if event.get("name") == "[memory]")
-    return int(max(np.cumsum([size for _, size in steps])))
-
-
-def compare(label: str, size: Workload, threads: list[int], rounds: int, rare_rounds: int) -> list[dict[str, Any]]:
+def compare(label: str, size: Workload, numbers: list[int], rounds: int, rare_rounds: int) -> list[dict[str, Any]]:
     """Rows of the tables of one workload."""
     modules, waveform, rows = candidates(size), size.waveform(), []
     calls = {mode: {name: call(module, waveform, mode) for name, module in modules.items()} for mode in MODES}
-    peaks = {name: peak_bytes(run) for name, run in calls["forward+backward"].items()}
-    for n in threads:
+    peaks = {name: measuring.peak_bytes(run) for name, run in calls["forward+backward"].items()}
+    for n in numbers:
         torch.set_num_threads(n)
         times = {mode: interleave(calls[mode], rounds, LITERAL, rare_rounds) for mode in MODES}
         for name in modules:
             row: dict[str, Any] = {"workload": label, "threads": n, "frontend": name, "peak_mib": peaks[name] / 2**20}
             row["memory_ratio"] = peaks[name] / peaks[REFERENCE]
             for mode in MODES:
-                quartiles = np.quantile(times[mode][name], [0.25, 0.5, 0.75]) * 1e3
-                row[mode] = {"ratio": ratio(times[mode], name, REFERENCE), "ms": quartiles.tolist()}
+                row[mode] = {"ratio": ratio(times[mode], name, REFERENCE), "ms": milliseconds(times[mode], name)}
             if name == HEADS:
                 row["heads_share"] = 1 - 1 / ratio(times["forward+backward"], HEADS, "cos-Gauss")
             rows.append(row)
@@ -212,40 +151,25 @@ def compare(label: str, size: Workload, threads: list[int], rounds: int, rare_ro
 
 def against_first(sizes: dict[str, Workload], rounds: int) -> dict[str, float]:
     """Forward and backward time of the cos-Gauss filterbank at each size, as ratios to the first."""
-    calls: Calls = {name: call(cos_gauss(size), size.waveform(), MODES[1]) for name, size in sizes.items()}
-    times = interleave(calls, rounds)
-    return {name: ratio(times, name, next(iter(sizes))) for name in sizes}
+    calls = {name: call(cos_gauss(size), size.waveform(), MODES[1]) for name, size in sizes.items()}
+    return measuring.against_first(calls, rounds)
 
 
 def judge(rows: list[dict[str, Any]], taps: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
     """Say of each target what was measured and whether it is met."""
-    targets: list[dict[str, Any]] = []
-
-    def add(name: str, where: str, value: float, limit: float, at_least: bool = False) -> None:
-        met = value >= limit if at_least else value <= limit
-        sign = ">=" if at_least else "<="
-        targets.append({"target": f"{name} {sign} {limit:g}", "where": where, "value": value, "met": bool(met)})
-
+    targets = []
     for row in rows:
         where, seconds = f"{row['workload']}, threads: {row['threads']}", row["forward+backward"]["ratio"]
         if row["frontend"] in ("cos-Gauss", "sinc"):
-            add(f"{row['frontend']}: time / reference", where, seconds, 1.6)
-            add(f"{row['frontend']}: peak memory / reference", where, row["memory_ratio"], 2.0)
+            targets.append(target(f"{row['frontend']}: time / reference", where, seconds, 1.6))
+            targets.append(target(f"{row['frontend']}: peak memory / reference", where, row["memory_ratio"], 2.0))
         if row["frontend"] == "cos-Gauss":
             cheap = seconds
         if row["frontend"] == LITERAL and row["workload"] == "W2":
-            add("literal convolution: time / cos-Gauss", where, seconds / cheap, 300, at_least=True)
+            targets.append(target("literal convolution: time / cos-Gauss", where, seconds / cheap, 300, at_least=True))
     for n, ratios in taps.items():
-        add(f"taps {TAPS[0]} to {TAPS[-1]}: time", f"W2, threads: {n}", ratios[str(TAPS[-1])], 2.0)
+        targets.append(target(f"taps {TAPS[0]} to {TAPS[-1]}: time", f"W2, threads: {n}", ratios[str(TAPS[-1])], 2.0))
     return targets
-
-
-def table(head: list[str], body: list[list[str]]) -> str:
-    """Format a Markdown table that also reads well as it is."""
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    lines = [head, ["-" * (w - 1) + (":" if i else "-") for i, w in enumerate(widths)], *body]
-    cells = [[c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(x, widths, strict=True))] for x in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
 
 
 def tables(report: dict[str, Any]) -> str:
@@ -262,19 +186,18 @@ def tables(report: dict[str, Any]) -> str:
         ]
         body = []
         for row in rows:
-            ms = ["{1:.4g} ({0:.4g} to {2:.4g})".format(*row[mode]["ms"]) for mode in MODES]
+            ms = [measuring.spread(row[mode]["ms"]) for mode in MODES]
             ratios = [f"{value:.3g}" for value in (*(row[mode]["ratio"] for mode in MODES), row["memory_ratio"])]
             body.append([row["frontend"], *ratios, *ms, f"{row['peak_mib']:.3g}"])
-        parts.append(f"**{workload}, {n} thread{'s' * (n > 1)}**: {size}\n\n{table(head, body)}")
+        parts.append(f"**{workload}, {threads(n)}**: {size}\n\n{table(head, body)}")
         share = next(row["heads_share"] for row in rows if row["frontend"] == HEADS)
         parts.append(f"The two heads take {share:.0%} of the forward and backward time of {HEADS}.\n")
     for name, title in (("taps", "Taps"), ("doubled", "Twice as much")):
-        head = [title, *(f"{n} thread{'s' * (n > 1)}, ratio" for n in report["threads"])]
+        head = [title, *(f"{threads(n)}, ratio" for n in report["threads"])]
         keys = list(report[name][str(report["threads"][0])])
         body = [[key, *(f"{report[name][str(n)][key]:.3g}" for n in report["threads"])] for key in keys]
         parts.append(f"Forward and backward time of cos-Gauss at W2, relative to the first line\n\n{table(head, body)}")
-    body = [[t["target"], t["where"], f"{t['value']:.3g}", "yes" if t["met"] else "NO"] for t in report["targets"]]
-    parts.append(table(["target", "where", "measured", "met"], body))
+    parts.append(measuring.target_table(report["targets"]))
     parts.append(
         f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}. A ratio is the "
         "median over rounds in which all ran in turn; milliseconds are medians with quartiles; memory is the peak of "
@@ -297,7 +220,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
         heights = [row["forward+backward"]["ratio"] for row in rows]
         left.bar(places, heights, 0.8 / len(names), align="edge", color=COLORS[i], edgecolor="white", label=name)
     left.axhline(1.6, color="0.3", linestyle="--", linewidth=1)
-    left.set_xticks(range(len(groups)), [f"{workload}, {n} thread{'s' * (n > 1)}" for workload, n in groups])
+    left.set_xticks(range(len(groups)), [f"{workload}, {threads(n)}" for workload, n in groups])
     left.set(ylabel="forward + backward time / reference mel", title="Dashed: the target for cos-Gauss and sinc, 1.6")
     left.legend(fontsize=8)
     for i, n in enumerate(report["threads"]):
@@ -309,33 +232,10 @@ def plot(report: dict[str, Any], path: Path) -> None:
     plt.close(fig)
 
 
-def machine() -> dict[str, Any]:
-    """Describe what the numbers were measured on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {
-        "cpu": model or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "learnable_frontends": __version__,
-        "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
-        "date": datetime.date.today().isoformat(),
-    }
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure, print and write; see the module's docstring and ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--out", type=Path, default=Path("docs/_static/benchmark"), help="folder (default: %(default)s)"
-    )
-    parser.add_argument("--rounds", type=int, default=40, help="rounds of each measurement (default: %(default)s)")
+    parser = measuring.arguments(__doc__, rounds=40)
     parser.add_argument("--literal-rounds", type=int, default=1, help="those with the literal convolution (default: 1)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default: 1 2)")
-    parser.add_argument("--quick", action="store_true", help="tiny clips and 2 rounds: shows that it runs, no more")
     args = parser.parse_args(argv)
     workloads, rounds = WORKLOADS, args.rounds
     if args.quick:
@@ -346,8 +246,9 @@ def main(argv: list[str] | None = None) -> int:
     torch.zeros(31 * 2**18)
     base = workloads["W2"]
     double = {key: base._replace(**{key: 2 * getattr(base, key)}) for key in ("samples", "n_filters", "batch")}
-    report: dict[str, Any] = {"machine": machine(), "threads": args.threads, "rounds": rounds, "quick": args.quick}
-    report |= {"workloads": {k: str(v) for k, v in workloads.items()}, "rows": [], "taps": {}, "doubled": {}}
+    report: dict[str, Any] = {"machine": measuring.machine(), "threads": args.threads, "rounds": rounds}
+    report |= {"quick": args.quick, "workloads": {k: str(v) for k, v in workloads.items()}}
+    report |= {"rows": [], "taps": {}, "doubled": {}}
     for label, size in workloads.items():
         print(f"measuring {label}: {size}", file=sys.stderr)
         report["rows"] += compare(label, size, args.threads, rounds, min(args.literal_rounds, rounds))
@@ -357,13 +258,7 @@ def main(argv: list[str] | None = None) -> int:
         report["taps"][str(n)] = against_first({str(k): base._replace(kernel_size=k) for k in TAPS}, rounds)
         report["doubled"][str(n)] = against_first({"nothing": base, **double}, rounds)
     report["targets"] = judge(report["rows"], report["taps"])
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = tables(report)
-    print(text)
-    (args.out / "frontends.json").write_text(json.dumps(report, indent=1) + "\n")
-    (args.out / "frontends.md").write_text(text)
-    plot(report, args.out / "frontends.svg")
-    print(f"wrote frontends.json, frontends.md and frontends.svg to {args.out}", file=sys.stderr)
+    measuring.write(args.out, "frontends", report, tables(report), plot)
     return 0
 
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import _environment  # noqa: F401 - before torch
 from experiment import Variant, build_parser, conduct
 from matplotlib.figure import Figure
 from reporting import accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import _environment  # noqa: F401 - before torch
 import reporting
 from experiment import Variant, build_parser, conduct
 from frontends import NAMES

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from frontends import build_frontend
 from running import run_cells
-from sound_folders import BadSoundsError, SoundSet, load_folder
-from synthetic_sounds import synthesize
+from sound_folders import BadSoundsError, SoundSet
+from sounds import add_sound_options, load_sounds, positive
 from training import Cell, Settings
 
 import learnable_frontends
@@ -46,18 +46,8 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("sounds")
-    group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
+    add_sound_options(group)
     group.add_argument("--sample-rate", type=positive, help="Hz (default: 22050 with --data, else 16000)")
-    group.add_argument(
-        "--seconds", type=float, help="clip length (default: what 9 in 10 clips do not exceed; synthetic: 2)"
-    )
-    group.add_argument("--limit", type=positive, help="clips per class (default: all; synthetic: 60)")
-    group.add_argument(
-        "--skip-bad", action="store_true", help="leave out clips that cannot be used, instead of stopping"
-    )
-    group.add_argument(
-        "--make-folds", type=int, default=5, help="folds, where file names have none (default: %(default)s)"
-    )
     group.add_argument(
         "--folds", type=int, nargs="+", help="folds to hold out in turn (default: all; synthetic: the first two)"
     )
@@ -81,14 +71,6 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     group.add_argument("--frontend-lr", type=float, default=1e-2, help="filters: highest rate (default: %(default)s)")
     group.add_argument("--mixup", type=float, default=0.4, help="Beta parameter, 0 for none (default: %(default)s)")
     return parser
-
-
-def positive(text: str) -> int:
-    """Read a whole number of 1 or more from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
 
 
 def conduct(
@@ -140,22 +122,16 @@ def _refuse(program: str, problem: str) -> int:
 def _sounds(args: argparse.Namespace) -> SoundSet:
     if args.data is not None:
         _default(args, sample_rate=22050, n_filters=80, epochs=25)
-        return load_folder(
-            args.data,
-            args.sample_rate,
-            seconds=args.seconds,
-            n_folds=args.make_folds,
-            skip_bad=args.skip_bad,
-            limit=args.limit,
-        )
-    _default(args, sample_rate=16000, n_filters=40, epochs=10, seconds=2.0, limit=60, folds=[1, 2])
-    waveforms, classes = synthesize(args.sample_rate, args.seconds, args.limit, seed=0)
-    index = torch.arange(len(waveforms))
-    labels = index // args.limit
-    names = [f"{classes[label]}/{i % args.limit}" for i, label in enumerate(labels.tolist())]
-    folds = 1 + index % args.make_folds
-    notes = [f"{len(waveforms)} synthetic clips of {args.seconds:g} s in {len(classes)} classes"]
-    return SoundSet(torch.from_numpy(waveforms), labels, folds, classes, names, args.sample_rate, notes)
+    else:
+        _default(args, sample_rate=16000, n_filters=40, epochs=10, folds=[1, 2])
+    return load_sounds(
+        args.data,
+        args.sample_rate,
+        seconds=args.seconds,
+        limit=args.limit,
+        n_folds=args.make_folds,
+        skip_bad=args.skip_bad,
+    )
 
 
 def _default(args: argparse.Namespace, **values: Any) -> None:

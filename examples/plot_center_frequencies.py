@@ -6,60 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from frontends import build_frontend
+from checkpoints import FileError, choose_labels, read_checkpoint
 from torch import Tensor
 
 from learnable_frontends import Frontend
 from learnable_frontends.plotting import plot_center_frequencies
 
-KEYS = ("frontend", "frontend_config", "frontend_state", "initial_centers")
-
-
-class FileError(Exception):
-    """A file that cannot be used; the message names it and says why."""
-
 
 def load_frontend(path: Path) -> tuple[str, Frontend, Tensor]:
-    """Rebuild the front-end of a checkpoint.
-
-    Args:
-        path: A file that `compare_frontends.py` saved.
-
-    Returns:
-        The front-end's name, the trained front-end, and its center frequencies in Hz before training.
-
-    Raises:
-        FileError: If the file cannot be read or is not such a checkpoint; the message names it.
-    """
-    try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # torch.load raises another type for each way a file can be broken
-        raise FileError(f"{path} is not a file that torch.load(path, weights_only=True) reads") from error
-    missing = [key for key in KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
-    if missing:
-        raise FileError(f"{path} is not a checkpoint of compare_frontends.py: it has no {', '.join(missing)}")
-    name, initial = checkpoint["frontend"], checkpoint["initial_centers"]
-    try:
-        frontend = build_frontend(name, checkpoint["frontend_config"])
-        frontend.load_state_dict(checkpoint["frontend_state"])
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise FileError(f"{path} has a front-end that cannot be rebuilt: {error}") from error
+    """Give a checkpoint's name of the front-end, the trained front-end, and its centers in Hz before training."""
+    checkpoint, frontend = read_checkpoint(path, ("initial_centers",))
+    initial = checkpoint["initial_centers"]
     if not isinstance(initial, Tensor) or initial.shape != (frontend.n_filters,):
         raise FileError(f"{path} must have {frontend.n_filters} initial_centers, one a filter")
-    return name, frontend, initial
-
-
-def choose_labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Label front-ends by the shortest of name, file name and path that tells them all apart."""
-    for labels in (list(names), [path.stem for path in paths]):
-        if len(set(labels)) == len(labels):
-            return labels
-    return [str(path) for path in paths]
+    return checkpoint["frontend"], frontend, initial
 
 
 def describe_movement(final: Tensor, initial: Tensor) -> str:

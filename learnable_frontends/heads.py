@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 __all__ = ["blocked_head_logits", "conv_head_logits", "head_logits"]
 
-# Hidden units computed at a time: 4 MiB of float32 for each of up to four CPU threads; a GPU wants large blocks.
-CPU_BLOCK, DEVICE_BLOCK = 2**20, 2**27
-# Hidden units kept for the backward pass; the rest are computed again there. 16 MiB of float32.
+# Hidden units computed at a time. One CPU thread wants few, 2 MiB of float32, that stay in its cache; several want more
+# (waking them costs a tenth of a millisecond); a GPU wants many.
+CPU_BLOCK, THREADS_BLOCK, DEVICE_BLOCK = 2**19, 2**21, 2**27
+# Hidden units of a batch that are kept for the backward pass, 16 MiB of float32; of a larger batch none are.
 KEPT = 2**22
-# Neighboring places that share a column of the matrix product: windows that overlap are written out once for all of
-# them, which makes that matrix 2.6 times smaller for the price of 10 % more arithmetic.
-GROUP = 3
-# The same for the second layer of heads whose first is a convolution: its windows are 19 places long.
+# Windows that share a row of a matrix product, for heads whose first layer is a convolution: they overlap in most of
+# their 152 numbers, and are written out once for all of them.
 CONV_GROUP = 16
 
 
@@ -52,22 +49,22 @@ def head_logits(windows: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor
 def blocked_head_logits(
     features: Tensor, heads: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor
 ) -> Tensor:
-    """Give `head_logits` of every place of padded features, without ever holding all hidden units.
+    """Give `head_logits` of every bin of features, zeros beyond their ends, without ever holding all hidden units.
 
     They are 50 numbers for every one of the features; written to memory and read back they cost more than their
-    arithmetic. Here a block of them is computed, used and forgotten, and computed again in the backward pass, but for
-    a first few that are kept.
+    arithmetic. Here a block of them is computed, used and forgotten, and computed again in the backward pass, unless
+    there are few.
 
     Args:
-        features: Shape ``(batch, n_filters, places + window - 1)``.
+        features: Shape ``(batch, n_filters, frames)``.
         heads: Which head weights each filter, shape ``(n_filters,)``.
-        weight1: Shape ``(n_heads, hidden, window)``.
+        weight1: Shape ``(n_heads, hidden, window)``, with an odd window.
         bias1: Shape ``(n_heads, hidden)``.
         weight2: Shape ``(n_heads, hidden)``.
         bias2: Shape ``(n_heads,)``.
 
     Returns:
-        Logits, shape ``(batch, n_filters, places)``.
+        Logits, shaped like ``features``.
 
     Raises:
         RuntimeError: If it is differentiated twice.
@@ -75,16 +72,17 @@ def blocked_head_logits(
     Example:
         >>> zero = torch.zeros(1, 5)
         >>> heads = torch.zeros(2, dtype=torch.int64)
-        >>> blocked_head_logits(torch.randn(1, 2, 11), heads, torch.zeros(1, 5, 3), zero, zero, torch.ones(1)).unique()
+        >>> blocked_head_logits(torch.randn(1, 2, 9), heads, torch.zeros(1, 5, 3), zero, zero, torch.ones(1)).unique()
         tensor([1.])
     """
-    learns = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (features, weight1, bias1, weight2, bias2)
-    )
-    block = CPU_BLOCK * min(4, torch.get_num_threads()) if features.device.type == "cpu" else DEVICE_BLOCK
-    logits: Tensor = _Heads.apply(  # type: ignore[no-untyped-call]
-        features, heads, weight1, bias1, weight2, bias2, block, KEPT if learns else 0
-    )[0]
+    tensors = (features, heads, weight1, bias1, weight2, bias2)
+    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    keep = learns and features.numel() * weight1.shape[1] <= KEPT
+    if features.device.type == "cpu":
+        block = CPU_BLOCK if torch.get_num_threads() == 1 else THREADS_BLOCK
+    else:
+        block = DEVICE_BLOCK
+    logits: Tensor = _Heads.apply(*tensors, block, keep)[0]  # type: ignore[no-untyped-call]
     return logits
 
 
@@ -119,7 +117,6 @@ def conv_head_logits(
     groups = -(-places // group)
     windows = F.pad(features, (0, groups * group - places)).unfold(-1, taps, 1).transpose(0, 1)
     hidden = torch.sigmoid(torch.baddbmm(bias1[:, None], windows.flatten(1, 2), weight1.mT))
-    # As for the first layer above, a group of windows in one row.
     rows = hidden.view(n, batch, -1).unfold(-1, channels * (span + group - 1), channels * group * stride).flatten(1, 2)
     weights = weight2.view(n, channels, span).mT.flatten(1)
     columns = [F.pad(weights, (channels * place, channels * (group - 1 - place))) for place in range(group)]
@@ -142,7 +139,7 @@ def _item_by_item(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., 
 
 
 class _Heads(torch.autograd.Function):
-    """Logits, and the hidden units of the first few blocks for the backward pass."""
+    """Logits, and the hidden units of each block if they are to be kept."""
 
     @staticmethod
     def forward(
@@ -153,36 +150,30 @@ class _Heads(torch.autograd.Function):
         weight2: Tensor,
         bias2: Tensor,
         block: int,
-        left: int,
+        keep: bool,
     ) -> tuple[Tensor, ...]:
-        batch, n, _ = features.shape
-        size, window = weight1.shape[1:]
-        places = features.shape[-1] - window + 1
-        features, groups = _whole_groups(features, window)
-        first = _toeplitz(weight1, bias1)[heads]
-        second, offset = (tensor[heads].repeat_interleave(GROUP, 0)[:, None] for tensor in (weight2, bias2[:, None]))
-        logits = features.new_empty(n, GROUP, batch, groups)
-        kept: list[Tensor] = []
-        scratch = _Scratch(features)
-        for clips, bands in _blocks(features, block // max(1, groups * GROUP * size)):
-            columns, rows = _columns(features[clips, bands], window, scratch), _rows(bands)
-            shape = (columns.shape[0], GROUP * size, columns.shape[-1])
-            left -= math.prod(shape)
-            hidden = features.new_empty(shape) if left >= 0 else scratch("hidden", shape)
-            torch.bmm(first[bands], columns, out=hidden).sigmoid_()
-            out = torch.baddbmm(offset[rows], second[rows], hidden.view(-1, size, shape[-1]))
-            logits[bands, :, clips] = out.view(shape[0], GROUP, -1, groups)
-            if left >= 0:
-                kept.append(hidden)
-        return logits.permute(2, 0, 3, 1).flatten(2)[..., :places], *kept
+        scratch, logits = _Scratch(features), torch.empty_like(features)
+        blocks = _blocks(
+            (_windows(features, weight1.shape[-1]), logits.transpose(0, 1)[:, None]),
+            (_with_bias(weight1, bias1)[heads], weight2[heads, None], bias2[heads, None, None]),
+            block // max(1, features.shape[-1] * weight1.shape[1]),
+        )
+        kept = []
+        for windows, out, first, second, offset in blocks:
+            columns = scratch.columns(windows)
+            shape = (*first.shape[:2], columns.shape[-1])
+            hidden = features.new_empty(shape) if keep else scratch("hidden", shape)
+            torch.bmm(first, columns, out=hidden).sigmoid_()
+            out.copy_(torch.baddbmm(offset, second, hidden).view_as(out))
+            kept += [hidden] * keep
+        return logits, *kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        features, heads, weight1, bias1, weight2, _, block, _ = inputs
-        ctx.block = block
+        *tensors, _, ctx.block, _ = inputs
         ctx.set_materialize_grads(False)  # no zeros for the hidden units
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(features, heads, weight1, bias1, weight2, *output[1:])
+        ctx.save_for_backward(*tensors, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
@@ -213,50 +204,39 @@ class _HeadsBackward(torch.autograd.Function):
         weight2: Tensor,
         *kept: Tensor,
     ) -> tuple[Tensor, ...]:
-        batch, n, padded = features.shape
-        size, window = weight1.shape[1:]
-        places = padded - window + 1
-        features, groups = _whole_groups(features, window)
-        gradients = F.pad(gradient, (0, groups * GROUP - places)).view(batch, n, groups, GROUP).permute(1, 3, 0, 2)
-        weights = _toeplitz(weight1, bias1)
-        # Behind the sigmoid, a column of the first layer's matrix for each of the features it reads, bias left out.
-        steps = -(-(window + GROUP - 1) // GROUP)
-        transposed = F.pad(
-            (weights * weight2.repeat(1, GROUP)[..., None]).mT[:, :-1], (0, 0, 0, steps * GROUP - window - GROUP + 1)
+        batch, n, frames = features.shape
+        n_heads, size, window = weight1.shape
+        scratch, outers = _Scratch(features), gradient.transpose(0, 1)[:, None]
+        first = _with_bias(weight1, bias1)
+        d_padded = features.new_empty((n, batch, frames + window - 1) if wanted else (n, batch, 0))
+        d_first, d_second = first.new_zeros(n, *first.shape[1:]), first.new_zeros(n, size, 1)
+        blocks = _blocks(
+            (_windows(features, window), outers, d_padded[:, None]),
+            # The last: from the slopes of the sigmoids to the windows, without the biases.
+            (first[heads], d_first, d_second, (weight1 * weight2[..., None]).mT[heads]),
+            block // max(1, frames * size),
         )
-        first, back = weights[heads], transposed[heads]
-        d_first, d_weight2 = torch.zeros_like(first), weight2.new_zeros(n * GROUP, size)
-        d_features = features.new_empty(n, GROUP, batch, groups + steps - 1) if wanted else features.new_empty(0)
-        scratch = _Scratch(features)
-        for i, (clips, bands) in enumerate(_blocks(features, block // max(1, groups * GROUP * size))):
-            columns, rows = _columns(features[clips, bands], window, scratch), _rows(bands)
-            slopes = scratch("hidden", (columns.shape[0], GROUP * size, columns.shape[-1]))
-            hidden = kept[i] if i < len(kept) else torch.bmm(first[bands], columns, out=slopes).sigmoid_()
-            units = hidden.view(-1, size, hidden.shape[-1])
-            outer = gradients[bands, :, clips].reshape(units.shape[0], 1, -1)
-            d_weight2[rows] += torch.bmm(units, outer.mT)[..., 0]
-            torch.ops.aten.sigmoid_backward.grad_input(outer.expand_as(units), units, grad_input=slopes.view_as(units))
-            d_first[bands] += torch.bmm(slopes, columns.mT)
+        for i, (windows, outer, d_part, first_part, d_first_part, d_second_part, back) in enumerate(blocks):
+            columns, outer = scratch.columns(windows), outer.flatten(2)
+            slopes = scratch("hidden", (*first_part.shape[:2], columns.shape[-1]))
+            hidden = kept[i] if kept else torch.bmm(first_part, columns, out=slopes).sigmoid_()
+            d_second_part.baddbmm_(hidden, outer.mT)
+            torch.ops.aten.sigmoid_backward.grad_input(outer.expand_as(hidden), hidden, grad_input=slopes)
+            d_first_part.baddbmm_(slopes, columns.mT)
             if wanted:
-                d_columns = scratch("d_columns", (columns.shape[0], steps * GROUP, columns.shape[-1]))
-                torch.bmm(back[bands], slopes, out=d_columns)
-                d_features[bands, :, clips] = _overlap_add(
-                    d_columns.view(-1, steps, GROUP, outer.shape[-1] // groups, groups), scratch
-                )
-        d_weights = weights.new_zeros(weights.shape).index_add_(0, heads, d_first).unflatten(1, (GROUP, -1))
-        d_weights *= weight2[:, None, :, None]
-        d_weight1 = sum(d_weights[:, place, :, place : place + window] for place in range(GROUP))
-        totals = d_weight2.view(n, GROUP, size).sum(1)
+                d_columns = torch.bmm(back, slopes, out=scratch("d_columns", (*back.shape[:2], columns.shape[-1])))
+                scratch.overlap_add(d_columns.view_as(windows), d_part[:, 0])
+        d_first = torch.zeros_like(first).index_add_(0, heads, d_first) * weight2[..., None]
         return (
-            d_features.permute(2, 0, 3, 1).flatten(2)[..., :padded] if wanted else d_features,
-            d_weight1,
-            d_weights[..., -1].sum(1),
-            weight2.new_zeros(weight2.shape).index_add_(0, heads, totals),
-            gradient.new_zeros(len(weight2)).index_add_(0, heads, gradient.sum((0, 2))),
+            d_padded.transpose(0, 1)[..., window // 2 : window // 2 + frames] if wanted else d_padded,
+            d_first[..., :-1],
+            d_first[..., -1],
+            torch.zeros_like(weight2).index_add_(0, heads, d_second[..., 0]),
+            gradient.new_zeros(n_heads).index_add_(0, heads, gradient.sum((0, 2))),
         )
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         pass
 
     @staticmethod
@@ -271,59 +251,27 @@ class _HeadsBackward(torch.autograd.Function):
         return _item_by_item(_HeadsBackward.apply)(info, dims, *args)
 
 
-def _blocks(features: Tensor, rows: int) -> list[tuple[slice, slice]]:
-    """Cut clips and filters into blocks of at most ``rows``, or one; all clips of a filter before the next filter."""
-    batch, n, _ = features.shape
-    clips, bands = max(1, min(batch, rows)), max(1, rows // max(1, batch))
-    return [
-        (slice(clip, min(batch, clip + clips)), slice(band, min(n, band + bands)))
-        for band in range(0, n, bands)
-        for clip in range(0, batch, clips)
-    ]
+def _with_bias(weight1: Tensor, bias1: Tensor) -> Tensor:
+    """First layers for columns that end in a one, ``(n_heads, hidden, window + 1)``."""
+    return torch.cat([weight1, bias1[..., None]], -1)
 
 
-def _rows(bands: slice) -> slice:
-    """Rows of a matrix with one for each filter and place of a group."""
-    return slice(bands.start * GROUP, bands.stop * GROUP)
+def _windows(features: Tensor, window: int) -> Tensor:
+    """What each bin's head reads, a view: ``(n_filters, window, batch, frames)``."""
+    return F.pad(features, (window // 2, window // 2)).unfold(-1, window, 1).permute(1, 3, 0, 2)
 
 
-def _whole_groups(features: Tensor, window: int) -> tuple[Tensor, int]:
-    """Features lengthened to a whole number of groups of places, and that number."""
-    places = features.shape[-1] - window + 1
-    groups = -(-places // GROUP)
-    return F.pad(features, (0, groups * GROUP - places)), groups
+def _blocks(by_clip: Sequence[Tensor], by_filter: Sequence[Tensor], rows: int) -> Iterator[tuple[Tensor, ...]]:
+    """Cut tensors into blocks of at most ``rows`` pairs of a clip and a filter, or one.
 
-
-def _toeplitz(weight1: Tensor, bias1: Tensor) -> Tensor:
-    """First layers for all places of a group at once, ``(n_heads, GROUP * hidden, window + GROUP)``; biases last."""
-    n_heads, hidden, window = weight1.shape
-    weights = weight1.new_zeros(n_heads, GROUP, hidden, window + GROUP)
-    for place in range(GROUP):
-        weights[:, place, :, place : place + window] = weight1
-    weights[..., -1] = bias1[:, None]
-    return weights.flatten(1, 2)
-
-
-def _columns(features: Tensor, window: int, scratch: _Scratch) -> Tensor:
-    """What a group of places reads, and a one for the bias: ``(n_filters, window + GROUP, clips * groups)``."""
-    windows = features.unfold(-1, window + GROUP - 1, GROUP).permute(1, 3, 0, 2)
-    columns = scratch("columns", (windows.shape[0], windows.shape[1] + 1, *windows.shape[2:]))
-    columns[:, :-1] = windows
-    columns[:, -1] = 1.0
-    return columns.flatten(2)
-
-
-def _overlap_add(columns: Tensor, scratch: _Scratch) -> Tensor:
-    """Sum columns back to where they came from: ``(n, steps, GROUP, clips, groups)`` to ``(n, GROUP, clips, ...)``.
-
-    Each row is lengthened by ``steps`` zeros and the rows are read again as one shorter: row ``k`` moves by ``k``.
+    All are cut along filters, their first axis; and if one filter of all clips is too much, those that have clips along
+    these, their third.
     """
-    n, steps, _, clips, groups = columns.shape
-    rows = scratch("rows", (n, GROUP, clips, steps, groups + steps))
-    rows[..., :groups] = columns.permute(0, 2, 3, 1, 4)
-    rows[..., groups:] = 0.0
-    shifted: Tensor = rows.flatten(-2)[..., : steps * (groups + steps - 1)].unflatten(-1, (steps, -1))
-    return shifted.sum(-2)
+    batch = by_clip[0].shape[2]
+    parts = max(1, -(-batch // max(1, rows)))
+    clips, filters = max(1, -(-batch // parts)), max(1, rows // max(1, batch))
+    for some in zip(*(tensor.split(clips, 2) for tensor in by_clip), strict=True):
+        yield from zip(*(tensor.split(filters) for tensor in (*some, *by_filter)), strict=True)
 
 
 class _Scratch:
@@ -331,10 +279,30 @@ class _Scratch:
 
     def __init__(self, like: Tensor) -> None:
         self._like = like
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[tuple[Any, ...], Tensor] = {}
 
-    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        size = math.prod(shape)
-        if name not in self._buffers or self._buffers[name].numel() < size:
-            self._buffers[name] = self._like.new_empty(size)
-        return self._buffers[name][:size].view(shape)
+    def __call__(self, name: str, shape: tuple[int, ...], fill: float | None = None) -> Tensor:
+        """Give the first of the filters of a buffer, which keeps what was written into it."""
+        key = (name, *shape[1:])
+        buffer = self._buffers.get(key)
+        if buffer is None or len(buffer) < shape[0]:
+            buffer = self._like.new_empty(shape) if fill is None else self._like.new_full(shape, fill)
+            self._buffers[key] = buffer
+        return buffer[: shape[0]]
+
+    def columns(self, windows: Tensor) -> Tensor:
+        """Windows, and a one for the bias: ``(n_filters, window + 1, clips * frames)``."""
+        n, window, clips, frames = windows.shape
+        columns = self("columns", (n, window + 1, clips, frames), fill=1.0)
+        columns[:, :-1] = windows
+        return columns.flatten(2)
+
+    def overlap_add(self, windows: Tensor, out: Tensor) -> None:
+        """Sum windows back to where they came from, into ``out``, shape ``(n_filters, clips, frames + window - 1)``.
+
+        Each row is lengthened by ``window`` zeros and the rows are read again as one shorter: row ``k`` moves by ``k``.
+        """
+        n, window, clips, frames = windows.shape
+        rows = self("rows", (n, clips, window, frames + window), fill=0.0)
+        rows[..., :frames] = windows.transpose(1, 2)
+        torch.sum(rows.flatten(-2)[..., : window * out.shape[-1]].unflatten(-1, (window, -1)), -2, out=out)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from learnable_frontends.relevance import MultiHeadRelevance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     Array = np.ndarray[Any, Any]
@@ -34,6 +36,7 @@ __all__ = [
     "plot_frequency_responses",
     "plot_kernels",
     "plot_masks",
+    "plot_mean_masks",
     "plot_relevance",
     "plot_summed_response",
 ]
@@ -43,6 +46,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (8, 2)))
 FEATURE_MAP, MASK_MAP = "viridis", "cividis"
+LEVELS = ((0.25, COLORS[0], ":"), (0.5, COLORS[1], "-"), (0.75, COLORS[2], "--"))  # of the color scale, for contours
+MOST_LINES = 6  # more classes than that become a heat map
 
 
 def plot_center_frequencies(
@@ -185,7 +190,7 @@ def plot_kernels(
     times = 1000.0 * (np.arange(kernels.shape[-1]) - kernels.shape[-1] // 2) / frontend.sample_rate
     for place, kernel in enumerate(kernels):
         ax.plot(times, place + 0.45 * kernel / np.abs(kernel).max(), color=COLORS[0], linewidth=1.0)
-    _filter_ticks(ax, frontend, chosen, len(chosen))
+    _filter_ticks(ax.yaxis, frontend, chosen, len(chosen))
     ax.set(xlabel="time (ms)", title="Kernels, each scaled to its peak", xlim=(times[0], times[-1]))
     ax.grid(axis="x", alpha=0.3)
     return fig, ax
@@ -214,8 +219,7 @@ def plot_features(
     """
     _check_picture("features", features, frontend)
     fig, ax = _axes(ax, (7.0, 3.5))
-    unit = {Log: "log energy", Decibels: "energy (dB)"}.get(type(getattr(frontend, "compression", None)), "feature")
-    label = f"weighted {unit}" if isinstance(frontend, MultiHeadRelevance) else unit
+    label = f"weighted {_unit(frontend)}" if isinstance(frontend, MultiHeadRelevance) else _unit(frontend)
     _image(ax, features, frontend, range(frontend.n_filters), hop_length, label=label, cmap=FEATURE_MAP)
     ax.set_title("Features")
     return fig, ax
@@ -226,6 +230,7 @@ def plot_masks(
     frontend: MultiHeadRelevance,
     *,
     head: int,
+    features: Tensor | None = None,
     limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
@@ -235,13 +240,17 @@ def plot_masks(
         masks: What ``frontend.masks`` gives for a clip, shape ``(n_filters, frames)``.
         frontend: The front-end with the heads.
         head: Which head, from 0.
+        features: The picture that the masks weight, ``frontend.frontend(waveform)``, of the same shape: it is drawn in
+            gray, dark where loud, and the mask as contours at a quarter, a half and three quarters of ``limits``. A
+            mask that is nearly flat has ragged contours or none.
         limits: Weights at the ends of the color scale; ``None`` means 0 to 1, or to the largest for
             ``gate="softmax"``. Narrow ones show masks that hardly vary.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Raises:
         TypeError: If ``frontend`` is not a `MultiHeadRelevance`.
-        ValueError: If ``masks`` is not one clip of ``n_filters`` filters, or there is no such head.
+        ValueError: If ``masks`` is not one clip of ``n_filters`` filters, ``features`` are shaped otherwise, or there
+            is no such head.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
@@ -252,17 +261,80 @@ def plot_masks(
     """
     _check_heads(frontend)
     _check_picture("masks", masks, frontend)
+    if features is not None and features.shape != masks.shape:
+        raise ValueError(f"features must be shaped like masks, {tuple(masks.shape)}, got {tuple(features.shape)}")
     relevance = frontend.relevance
     if not 0 <= head < relevance.n_heads:
         raise ValueError(f"head must be 0 to {relevance.n_heads - 1}, got {head}")
     part = relevance.parts[head]
-    if limits is None:
-        limits = (0.0, 1.0 if relevance.gate == "sigmoid" else float(masks.detach().max()))
+    low, high = limits or _limits(masks, frontend)
     fig, ax = _axes(ax, (7.0, 3.0))
-    _image(ax, masks[part], frontend, part, None, label="weight", cmap=MASK_MAP, vmin=limits[0], vmax=limits[1])
+    if features is None:
+        _image(ax, masks[part], frontend, part, None, label="weight", cmap=MASK_MAP, vmin=low, vmax=high)
+    else:
+        _image(ax, features[part], frontend, part, None, label=_unit(frontend), cmap="gray_r")
+        _contours(ax, masks[part], low, high)
     low, high = _array(frontend.center_frequencies)[[part[0], part[-1]]]
     span = f"{len(part)} filters, {low:.0f} to {high:.0f} Hz" if len(part) > 1 else f"1 filter, {low:.0f} Hz"
     ax.set_title(f"Mask of head {head + 1} of {relevance.n_heads}: {span}")
+    return fig, ax
+
+
+def plot_mean_masks(
+    means: Mapping[str, Tensor],
+    frontend: MultiHeadRelevance,
+    *,
+    limits: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw mean masks against the band: a line for each class, or a row of a heat map if they are more than six.
+
+    The bands of a head stand together, head after head, and their centers are written in Hz.
+
+    Args:
+        means: Mean weight of each filter over clips and frames, shape ``(n_filters,)``, by the label it gets: that of
+            a class, say.
+        frontend: The front-end with the heads.
+        limits: Weights at the ends of the scale; ``None`` means as in `plot_masks`.
+        ax: Axes to draw into; ``None`` makes a figure.
+
+    Raises:
+        TypeError: If ``means`` is not a mapping, or ``frontend`` not a `MultiHeadRelevance`.
+        ValueError: If ``means`` is empty, or one of them does not have ``n_filters`` weights.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
+        >>> frontend = MultiHeadRelevance(CosGaussFilterbank(16000, 40), n_heads=2)
+        >>> masks = frontend.masks(torch.randn(8, 16000))
+        >>> fig, ax = plot_mean_masks({"noise": masks.mean((0, -1))}, frontend)
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('center frequency (Hz)', 'mean weight')
+    """
+    _check_heads(frontend)
+    _check_means(means, frontend)
+    parts = frontend.relevance.parts
+    order = [index for part in parts for index in part]
+    table = torch.stack(list(means.values()))
+    low, high = limits or _limits(table, frontend)
+    values, ends = _array(table)[:, order], np.cumsum([0, *map(len, parts)])
+    if len(means) > MOST_LINES:
+        fig, ax = _axes(ax, (7.5, 1.6 + 0.25 * len(means)))
+        image = ax.imshow(values, aspect="auto", cmap=MASK_MAP, vmin=low, vmax=high, interpolation="nearest")
+        fig.colorbar(image, ax=ax, label="mean weight", pad=0.02)
+        ax.set_yticks(range(len(means)), list(means))
+        ax.set_ylabel("class")
+    else:
+        fig, ax = _axes(ax, (7.5, 4.0))
+        for i, (label, weights) in enumerate(zip(means, values, strict=True)):
+            style: dict[str, Any] = {"color": COLORS[i], "marker": MARKERS[i], "markevery": max(1, len(order) // 12)}
+            for start, end in pairwise(ends):  # a line does not cross from head to head
+                ax.plot(range(start, end), weights[start:end], label=None if start else label, linewidth=1.8, **style)
+        ax.set(ylabel="mean weight", ylim=(low, high), xlim=(-0.5, len(order) - 0.5))
+        ax.grid(alpha=0.3)
+        ax.legend()
+    _filter_ticks(ax.xaxis, frontend, order, 9)
+    _mark_parts(ax, ends)
+    ax.set_title("Mean masks")
     return fig, ax
 
 
@@ -383,10 +455,30 @@ def _frequency_axes(ax: Axes, highest: float, db_floor: float) -> None:
     ax.grid(alpha=0.3)
 
 
-def _filter_ticks(ax: Axes, frontend: Frontend, rows: Sequence[int], count: int) -> None:
+def _filter_ticks(axis: Axis, frontend: Frontend, rows: Sequence[int], count: int) -> None:
     ticks, centers = _spread(len(rows), count), _array(frontend.center_frequencies)
-    ax.set_yticks(ticks, [f"{centers[rows[tick]]:.0f}" for tick in ticks])
-    ax.set_ylabel("center frequency (Hz)")
+    axis.set_ticks(ticks, [f"{centers[rows[tick]]:.0f}" for tick in ticks])
+    axis.set_label_text("center frequency (Hz)")
+
+
+def _mark_parts(ax: Axes, ends: Array) -> None:
+    """Draw a line between the parts of heads that stand side by side, and write which they are above them."""
+    for end in ends[1:-1] - 0.5:
+        for color, width in (("white", 3.0), ("black", 1.2)):
+            ax.axvline(end, color=color, linewidth=width)
+    heads = _spread(len(ends) - 1, 8)
+    above = ax.secondary_xaxis("top")
+    above.set_ticks([(ends[i] + ends[i + 1] - 1) / 2 for i in heads], [f"head {i + 1}" for i in heads])
+    above.tick_params(length=0)
+
+
+def _unit(frontend: Frontend) -> str:
+    """What the compression of a front-end makes."""
+    return {Log: "log energy", Decibels: "energy (dB)"}.get(type(getattr(frontend, "compression", None)), "feature")
+
+
+def _limits(masks: Tensor, frontend: MultiHeadRelevance) -> tuple[float, float]:
+    return 0.0, 1.0 if frontend.relevance.gate == "sigmoid" else float(masks.detach().max())
 
 
 def _image(
@@ -399,8 +491,25 @@ def _image(
     extent = (first - 0.5 * hop, first + (values.shape[-1] - 0.5) * hop, -0.5, len(rows) - 0.5)
     image = ax.imshow(_array(values), extent=extent, origin="lower", aspect="auto", **style)
     ax.figure.colorbar(image, ax=ax, label=label, pad=0.02)
-    _filter_ticks(ax, frontend, rows, 5)
+    _filter_ticks(ax.yaxis, frontend, rows, 5)
     ax.set_xlabel("time (s)")
+
+
+def _contours(ax: Axes, masks: Tensor, low: float, high: float) -> None:
+    """Draw contours over the picture of the same bins that `_image` has just drawn."""
+    left, right, bottom, top = ax.images[-1].get_extent()
+    # One more bin all around, so that contours reach the edges and a lone filter has some.
+    weights, step = np.pad(_array(masks), 1, mode="edge"), (right - left) / masks.shape[-1]
+    extent = (left - step, right + step, bottom - 1, top + 1)
+    for share, color, dashes in LEVELS:
+        level = low + share * (high - low)
+        if weights.min() < level < weights.max():
+            style: dict[str, Any] = {"colors": color, "linestyles": [dashes], "linewidths": 1.3}
+            ax.contour(weights, [level], extent=extent, origin="lower", **style)
+            ax.plot([], [], color=color, linestyle=dashes, label=f"weight {level:.3g}")
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    if ax.lines:
+        ax.legend(loc="upper right", fontsize="small", ncols=len(LEVELS), borderpad=0.2, columnspacing=1.0)
 
 
 def _check_mapping(frontends: Mapping[str, Frontend]) -> None:
@@ -409,6 +518,20 @@ def _check_mapping(frontends: Mapping[str, Frontend]) -> None:
         raise TypeError(f'frontends must map labels to front-ends, got {name} (try {{"learned": frontend}})')
     if not frontends:
         raise ValueError("frontends must have at least one front-end, got none")
+
+
+def _check_means(means: Mapping[str, Tensor], frontend: MultiHeadRelevance) -> None:
+    if not isinstance(means, Mapping):
+        name = type(means).__name__
+        raise TypeError(f'means must map labels to mean masks, got {name} (try {{"all": masks.mean((0, -1))}})')
+    if not means:
+        raise ValueError("means must have at least one mean mask, got none")
+    for label, weights in means.items():
+        if weights.shape != (frontend.n_filters,):
+            raise ValueError(
+                f"means must have shape ({frontend.n_filters},), a weight a filter, got {label!r} of shape "
+                f"{tuple(weights.shape)}"
+            )
 
 
 def _check_heads(frontend: MultiHeadRelevance) -> None:

@@ -174,17 +174,17 @@ class RelevanceWeighting(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         """Second layer's outputs before the gate, ``(batch, n_filters, frames or patches)``."""
+        per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
+        linear = self.first_layer == "linear"
+        if linear and self.gate == "sigmoid" and not torch.compiler.is_compiling():
+            return blocked_head_logits(features, self.head_of_filter, *per_head)
+        weight1, bias1, weight2, bias2 = (parameter[self.head_of_filter] for parameter in per_head)
         window = 2 * self.context + 1
         if self.gate == "sigmoid":
             stride, padding = 1, (self.context, self.context)
         else:
             stride, padding = window, (0, -features.shape[-1] % window)
         padded = F.pad(features, padding)
-        per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
-        linear = self.first_layer == "linear"
-        if linear and self.gate == "sigmoid" and not torch.compiler.is_compiling():
-            return blocked_head_logits(padded, self.head_of_filter, *per_head)
-        weight1, bias1, weight2, bias2 = (parameter[self.head_of_filter] for parameter in per_head)
         if linear:
             return head_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)
         return conv_head_logits(padded, weight1, bias1, weight2, bias2, stride)

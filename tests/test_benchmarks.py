@@ -1,11 +1,16 @@
+import copy
 import json
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "frontends.py"
+from benchmarks.relevance import judge
+
+ROOT = Path(__file__).parents[1]
 FRONTENDS = {
     "reference mel",
     "reference mel, real² + imag²",
@@ -18,14 +23,22 @@ FRONTENDS = {
 }
 
 
+def run(name, out):
+    # A process of its own: the scripts set how OpenMP waits, which counts only before torch is imported.
+    command = [sys.executable, "-W", "error", "-m", f"benchmarks.{name}", "--quick", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, json.loads((out / f"{name}.json").read_text()), done.stdout
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    # A process of its own: the script sets how OpenMP waits, which counts only before torch is imported.
-    out = tmp_path_factory.mktemp("benchmark")
-    command = [sys.executable, "-W", "error", str(SCRIPT), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out, json.loads((out / "frontends.json").read_text()), done.stdout
+    return run("frontends", tmp_path_factory.mktemp("benchmark"))
+
+
+@pytest.fixture(scope="module")
+def relevance(tmp_path_factory):
+    return run("relevance", tmp_path_factory.mktemp("relevance"))
 
 
 def test_benchmark_has_a_row_for_each_front_end_workload_and_number_of_threads(written):
@@ -50,3 +63,54 @@ def test_benchmark_judges_every_target_and_prints_what_it_writes(written):
     assert len(report["targets"]) == 2 * 2 * 4 + 2 + 2  # time and memory of two families; literal; taps
     assert (out / "frontends.md").read_text() in printed
     assert (out / "frontends.svg").stat().st_size > 0
+
+
+def test_relevance_benchmark_measures_each_allocator_in_a_process_that_has_it(relevance):
+    _, report, _ = relevance
+    settings = report["settings"]
+    places = [(allocator, n) for allocator in ("default", "retaining") for n in (1, 2)]
+    assert [(row["allocator"], row["threads"]) for row in settings] == places
+    retaining = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+    assert [row["environment"] for row in settings] == [{}, {}, retaining, retaining]
+
+
+def test_relevance_benchmark_compares_equal_things(relevance):
+    _, report, _ = relevance
+    for row in report["settings"][2:]:
+        assert len(row["variants"]) == 7
+        assert max(variant["difference"] for variant in row["variants"].values()) < 1e-5  # float32, sums of 50 terms
+
+
+def test_relevance_benchmark_memory_of_the_plain_formulation_holds_its_hidden_units(relevance):
+    _, report, _ = relevance
+    clips, bands, frames, hidden = 2, 80, 43, 50  # with --quick
+    for row in report["settings"]:
+        assert row["heads"]["mib"]["plain"] >= clips * bands * frames * hidden * 4 / 2**20
+
+
+def test_relevance_benchmark_judges_every_target_and_prints_what_it_writes(relevance):
+    out, report, printed = relevance
+    assert len(report["targets"]) == 4 * 3 + 2 * 4  # time, memory, front-end; with one allocator, one head and doubled
+    assert report["targets"] == judge(report["settings"])
+    assert (out / "relevance.md").read_text() in printed
+    assert (out / "relevance.svg").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("place", "keys", "name", "limit", "at_least"),
+    [
+        (0, ("heads", "forward+backward", "plain_to_ours"), "time, plain / ours >= 3", 3, True),
+        (2, ("heads", "forward+backward", "plain_to_ours"), "time, plain / ours >= 1.5", 1.5, True),
+        (0, ("heads", "memory_ratio"), "peak memory, ours / plain <= 0.1", 0.1, False),
+        (0, ("frontend", "ratio"), "time, front-end with 2 heads / filterbank <= 1.8", 1.8, False),
+        (2, ("variants", "80 heads", "to_one_head"), "time, 80 heads / 1 head <= 2", 2, False),
+        (2, ("doubled", "frames"), "time, twice the frames / once <= 2.3", 2.3, False),
+    ],
+)
+def test_relevance_benchmark_judges_by_the_numbers(relevance, place, keys, name, limit, at_least):
+    _, report, _ = relevance
+    for value, met in ((0.99 * limit, not at_least), (limit, True), (1.01 * limit, at_least)):
+        row = copy.deepcopy(report["settings"][place])
+        reduce(getitem, keys[:-1], row)[keys[-1]] = value
+        judged = {target["target"]: target for target in judge([row])}[name]
+        assert (judged["value"], judged["met"]) == (value, met)

@@ -32,6 +32,7 @@ from learnable_frontends.plotting import (
     plot_frequency_responses,
     plot_kernels,
     plot_masks,
+    plot_mean_masks,
     plot_relevance,
     plot_summed_response,
 )
@@ -89,6 +90,7 @@ def draw_all(bank, heads, clip):
         "plot_kernels": lambda ax: plot_kernels(bank, ax=ax),
         "plot_features": lambda ax: plot_features(bank(clip), bank, ax=ax),
         "plot_masks": lambda ax: plot_masks(heads.masks(clip), heads, head=0, ax=ax),
+        "plot_mean_masks": lambda ax: plot_mean_masks({"tone": heads.masks(clip).mean(-1)}, heads, ax=ax),
     }
 
 
@@ -118,7 +120,8 @@ def test_without_ax_a_labelled_figure_can_be_saved(name, bank, heads, clip, tmp_
     assert ax.get_title()
     labels = ax.get_xlabel() + ax.get_ylabel()
     assert "(Hz)" in labels
-    assert all("(" in label for label in (ax.get_xlabel(), ax.get_ylabel()) if label != "filter index"), "a unit"
+    plain = ("filter index", "mean weight")  # numbers without a unit
+    assert all("(" in label for label in (ax.get_xlabel(), ax.get_ylabel()) if label not in plain), "a unit"
     fig.savefig(tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
@@ -314,6 +317,100 @@ def test_softmax_masks_use_the_whole_color_scale(clip):
     assert image_of(plot_masks(masks, model, head=0, limits=(0.1, 0.2))[1]).get_clim() == (0.1, 0.2)
 
 
+def dark(pixels):
+    """Share of black of gray pixels, 0 to 1."""
+    return 1.0 - pixels[..., 0]
+
+
+def test_features_beneath_a_mask_are_dark_where_loud_and_contours_stand_at_its_levels(heads, clip):
+    features = heads.frontend(clip).detach()
+    times = torch.arange(features.shape[-1]) * heads.hop_length / RATE
+    masks = (times / 0.5).expand(FILTERS, -1)  # a weight of a quarter at 0.125 s
+    _, ax = plot_masks(masks, heads, head=1, features=features)
+    image = image_of(ax)
+    np.testing.assert_allclose(np.asarray(image.get_array()), features[heads.relevance.parts[1]])
+    shades = dark(image.cmap(image.norm(np.array([features.min(), features.max()]))))
+    assert shades[0] < 0.1 < 0.9 < shades[1]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["weight 0.25", "weight 0.5", "weight 0.75"]
+    for contour, seconds in zip(ax.collections, (0.125, 0.25, 0.375), strict=True):
+        (path,) = contour.get_paths()
+        np.testing.assert_allclose(path.vertices[:, 0], seconds, atol=1e-6)
+        low, high = ax.get_ylim()
+        assert path.vertices[:, 1].min() <= low < high <= path.vertices[:, 1].max()  # from edge to edge
+    assert ax.get_xlim() == tuple(image.get_extent()[:2])
+
+
+def test_contours_of_heads_differ_in_color_and_in_dashes(heads, clip):
+    features = heads.frontend(clip).detach()
+    masks = torch.linspace(0, 1, features.shape[-1]).expand(FILTERS, -1)
+    _, ax = plot_masks(masks, heads, head=0, features=features)
+    assert len({line.get_color() for line in ax.lines}) == 3
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
+    assert [c.get_edgecolor().tolist() for c in ax.collections] == [
+        [list(mpl.colors.to_rgba(line.get_color()))] for line in ax.lines
+    ]
+
+
+def test_a_flat_mask_has_no_contours(heads, clip):
+    features = heads.frontend(clip)
+    _, ax = plot_masks(torch.full_like(features, 0.4), heads, head=0, features=features)
+    assert not ax.collections
+    assert ax.get_legend() is None
+
+
+def test_contours_of_a_lone_filter_and_of_given_limits_are_drawn(clip):
+    model = MultiHeadRelevance(MelFrontend(RATE, 3), 3, context=2, hidden=4)
+    features = model.frontend(clip)
+    masks = torch.linspace(0.4, 0.5, features.shape[-1]).expand(3, -1)
+    _, ax = plot_masks(masks, model, head=1, features=features, limits=(0.4, 0.5))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["weight 0.425", "weight 0.45", "weight 0.475"]
+
+
+@pytest.mark.parametrize("split", ["contiguous", "even-odd"])
+def test_mean_masks_of_few_classes_are_lines_that_break_between_heads(split):
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 2, split=split)
+    means = {"a": torch.linspace(0, 1, FILTERS), "b": torch.linspace(1, 0, FILTERS)}
+    _, ax = plot_mean_masks(means, model)
+    order = [index for part in model.relevance.parts for index in part]
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == FILTERS // 2]
+    for label, lines in (("a", drawn[:2]), ("b", drawn[2:])):
+        assert lines[0].get_label() == label
+        assert len({line.get_color() for line in lines}) == 1
+        np.testing.assert_array_equal(np.concatenate([line.get_xdata() for line in lines]), np.arange(FILTERS))
+        np.testing.assert_allclose(np.concatenate([line.get_ydata() for line in lines]), means[label][order])
+    assert drawn[0].get_color() != drawn[2].get_color()
+    assert drawn[0].get_marker() != drawn[2].get_marker()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert ax.get_ylim() == (0.0, 1.0)
+    centers = model.center_frequencies
+    assert tick_labels(ax.xaxis) == [f"{centers[i]:.0f}" for i in order]
+    assert {line.get_xdata()[0] for line in ax.lines if line not in drawn} == {FILTERS / 2 - 0.5}  # between the parts
+    (above,) = ax.child_axes
+    assert tick_labels(above.xaxis) == ["head 1", "head 2"]
+    assert above.get_xticks().tolist() == [1.5, 5.5]
+
+
+def test_mean_masks_of_many_classes_are_rows_of_a_heat_map():
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 2, split="even-odd")
+    means = {f"class {i}": torch.rand(FILTERS, generator=torch.Generator().manual_seed(i)) for i in range(7)}
+    fig, ax = plot_mean_masks(means, model)
+    image = image_of(ax)
+    expected = torch.stack(list(means.values()))[:, [0, 2, 4, 6, 1, 3, 5, 7]]
+    np.testing.assert_allclose(np.asarray(image.get_array()), expected)
+    assert image.get_clim() == (0.0, 1.0)
+    assert tick_labels(ax.yaxis) == list(means)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first class on top
+    assert fig.axes[1].get_ylabel() == "mean weight"
+    assert image_of(plot_mean_masks(means, model, limits=(0.2, 0.3))[1]).get_clim() == (0.2, 0.3)
+
+
+def test_mean_masks_of_softmax_heads_fill_the_scale():
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 2, gate="softmax")
+    _, ax = plot_mean_masks({"a": torch.linspace(0, 0.25, FILTERS)}, model)
+    assert ax.get_ylim() == (0.0, 0.25)
+
+
 @pytest.mark.parametrize(("n_heads", "split"), [(1, "contiguous"), (2, "contiguous"), (4, "even-odd")])
 def test_relevance_shows_mel_features_masks_from_the_last_head_and_weighted_features(n_heads, split, clip):
     model = MultiHeadRelevance(CosGaussFilterbank(RATE, FILTERS), n_heads, split=split, context=2, hidden=4)
@@ -443,6 +540,27 @@ def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
             f"masks must have shape (8, frames), one clip, got shape (5, {frames})",
         ),
         (lambda: plot_masks(masks, heads, head=2), ValueError, "head must be 0 to 1, got 2"),
+        (
+            lambda: plot_masks(masks, heads, head=0, features=features[:, 1:]),
+            ValueError,
+            f"features must be shaped like masks, (8, {frames}), got (8, {frames - 1})",
+        ),
+        (
+            lambda: plot_mean_masks(masks.mean(-1), heads),
+            TypeError,
+            'means must map labels to mean masks, got Tensor (try {"all": masks.mean((0, -1))})',
+        ),
+        (lambda: plot_mean_masks({}, heads), ValueError, "means must have at least one mean mask, got none"),
+        (
+            lambda: plot_mean_masks({"a": masks.mean(-1), "b": masks}, heads),
+            ValueError,
+            f"means must have shape (8,), a weight a filter, got 'b' of shape (8, {frames})",
+        ),
+        (
+            lambda: plot_mean_masks({"a": masks.mean(-1)}, bank),
+            TypeError,
+            "frontend must be a MultiHeadRelevance, got CosGaussFilterbank",
+        ),
         (
             lambda: plot_relevance(bank, clip),
             TypeError,

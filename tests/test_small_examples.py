@@ -1,3 +1,4 @@
+import csv
 import re
 import runpy
 import sys
@@ -6,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
+from learnable_frontends import RelevanceWeighting
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -62,6 +65,43 @@ def checkpoints(tmp_path_factory):
     return paths
 
 
+@pytest.fixture(scope="module")
+def trained_heads(tmp_path_factory):
+    """Checkpoints of mel and sinc with heads that saw folds 2 and 3, or 1 and 3, of six synthetic clips a class."""
+    folder = tmp_path_factory.mktemp("heads")
+    config = {"sample_rate": 8000, "n_filters": 6, "log_offset": 1e-3, "heads": {"n_heads": 2, "context": 3}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        from frontends import build_frontend
+        from sounds import load_sounds
+
+        sounds = load_sounds(None, 8000, seconds=0.5, limit=6, n_folds=3)
+        paths = []
+        for name, fold in (("mel+heads", 1), ("mel+heads", 2), ("sinc+heads", 1)):
+            torch.manual_seed(fold)
+            frontend = build_frontend(name, config)
+            if name.startswith("sinc"):
+                with torch.no_grad():  # a weight of a half everywhere
+                    frontend.relevance.weight2.zero_()
+                    frontend.relevance.bias2.zero_()
+            paths.append(folder / f"{name}-fold{fold}-seed0.pt")
+            torch.save(
+                {
+                    "frontend": name,
+                    "frontend_config": config,
+                    "frontend_state": frontend.state_dict(),
+                    "classes": sounds.classes,
+                    "fold": fold,
+                    "targets": sounds.labels[sounds.folds == fold],
+                },
+                paths[-1],
+            )
+    return paths
+
+
+SYNTHETIC = ("--seconds", 0.5, "--limit", 6, "--make-folds", 3)
+
+
 def test_swapping_the_front_end_trains_both_models_alike_every_time(run):
     first, second = run("swap_frontend.py", "--steps", 2), run("swap_frontend.py", "--steps", 2)
     assert first.returncode == 0, first.stderr
@@ -114,3 +154,85 @@ def test_a_picture_format_that_is_unknown_is_named_with_exit_code_2(run, checkpo
     process = run("plot_center_frequencies.py", checkpoints[0], "--out", tmp_path / "centers.xyz")
     assert process.returncode == 2
     assert f"{tmp_path / 'centers.xyz'} cannot be written: Format 'xyz' is not supported" in process.stderr
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_masks_become_pictures_and_statistics_of_clips_that_were_held_out(run, trained_heads, tmp_path):
+    process = run("plot_masks.py", *trained_heads, *SYNTHETIC, "--out", tmp_path)
+    assert process.returncode == 0, process.stderr
+    stems = [path.stem for path in trained_heads]
+    # Fold 2 does not hold out the clip that is drawn, the first of fold 1.
+    pictures = {f"mean_masks_{stem}.png" for stem in stems} | {f"masks_{stem}.png" for stem in (stems[0], stems[2])}
+    assert {path.name for path in tmp_path.iterdir()} == pictures | {"statistics.csv", "classes.csv"}
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    rows = read_csv(tmp_path / "statistics.csv")
+    assert [(row["checkpoint"], row["head"], row["heads"]) for row in rows] == [
+        (stem, head, kind) for stem in stems for kind in ("trained", "untrained") for head in "12"
+    ]
+    for row in rows:
+        flat = row["frontend"] == "sinc+heads" and row["heads"] == "trained"
+        assert (float(row["total"]) == 0) == flat
+        assert float(row["between_classes"]) <= float(row["between_clips"]) + 1e-9
+        line = [row["checkpoint"], row["head"], row["heads"], f"{float(row['mean']):.3f}", f"{float(row['total']):.3f}"]
+        assert any(printed.split()[:5] == line for printed in process.stdout.splitlines())
+    assert float(rows[-4]["mean"]) == 0.5
+    weights = read_csv(tmp_path / "classes.csv")
+    assert len(weights) == 3 * 2 * 10
+    assert sum(float(row["more"]) for row in weights[:10]) == pytest.approx(0, abs=1e-6)
+    assert process.stdout.count(" ± ") > 20  # over the two folds of mel
+
+
+def test_statistics_of_masks_leave_out_frames_that_see_beyond_the_clip(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from mask_measures import measure
+
+    torch.manual_seed(0)
+    relevance = RelevanceWeighting(4, n_heads=2, context=3, hidden=5)
+    features = torch.randn(6, 4, 1, dtype=torch.float64).expand(6, 4, 9)  # steady: only the ends of a mask can vary
+    relevance.double()
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    rows, means = measure(relevance, features, labels)
+    inside = relevance.masks(features)[..., 4].detach()
+    assert means.shape == (3, 4)
+    torch.testing.assert_close(means, inside.view(3, 2, 4).mean(1))
+    for head, row in enumerate(rows):
+        own, part = inside[:, relevance.parts[head]], relevance.parts[head]
+        assert row["within_clip"] == pytest.approx(0, abs=1e-7)
+        assert row["between_clips"] == pytest.approx(float(own.var(0, correction=0).mean().sqrt()))
+        assert row["between_classes"] == pytest.approx(float(means[:, part].var(0, correction=0).mean().sqrt()))
+        pair = torch.stack([own.flatten(), features[:, part, 0].flatten()])
+        assert row["level"] == pytest.approx(float(torch.corrcoef(pair)[0, 1]))
+    with pytest.raises(ValueError, match="clips must have more than 6 frames, the context of the heads, got 6"):
+        measure(relevance, features[..., :6], labels)
+
+
+def test_a_clip_can_be_chosen_and_must_be_held_out(run, trained_heads, tmp_path):
+    process = run("plot_masks.py", *trained_heads, *SYNTHETIC, "--out", tmp_path, "--clip", "siren/1")
+    assert process.returncode == 0, process.stderr
+    assert [path.stem for path in tmp_path.glob("masks_*")] == [f"masks_{trained_heads[1].stem}"]
+    process = run("plot_masks.py", *trained_heads, *SYNTHETIC, "--out", tmp_path, "--clip", "siren/2")
+    assert process.returncode == 2
+    assert "error: --clip must name a clip that a checkpoint holds out" in process.stderr
+    assert process.stderr.strip().endswith("got siren/2")
+
+
+def test_masks_of_other_sounds_or_without_heads_are_refused(run, trained_heads, checkpoints, tmp_path):
+    process = run("plot_masks.py", trained_heads[0], "--limit", 5, "--make-folds", 3, "--out", tmp_path / "a")
+    assert process.returncode == 2
+    assert f"{trained_heads[0]} was tested on other clips than fold 1 of these sounds" in process.stderr
+    process = run("plot_masks.py", checkpoints[0], *SYNTHETIC, "--out", tmp_path / "a")
+    assert process.returncode == 2
+    assert f"{checkpoints[0]} is not a checkpoint of compare_frontends.py: it has no fold, targets" in process.stderr
+    bare = tmp_path / "bare.pt"
+    torch.save({**torch.load(checkpoints[0], weights_only=True), "fold": 1, "targets": torch.zeros(1)}, bare)
+    process = run("plot_masks.py", bare, *SYNTHETIC, "--out", tmp_path / "a")
+    assert process.returncode == 2
+    assert f"{bare} has no relevance heads" in process.stderr
+    process = run("plot_masks.py", trained_heads[0], *SYNTHETIC, "--out", tmp_path / "a", "--data", tmp_path / "none")
+    assert process.returncode == 2
+    assert "--data must name a folder of class folders" in process.stderr
+    assert not (tmp_path / "a").exists()

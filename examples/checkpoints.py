@@ -1,0 +1,56 @@
+"""Checkpoints of experiments: read, checked, and turned back into front-ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from frontends import build_frontend
+
+from learnable_frontends import Frontend
+
+KEYS = ("frontend", "frontend_config", "frontend_state")
+
+
+class FileError(Exception):
+    """A file that cannot be used; the message names it and says why."""
+
+
+def read_checkpoint(path: Path, keys: Sequence[str] = ()) -> tuple[dict[str, Any], Frontend]:
+    """Read a checkpoint and rebuild its front-end.
+
+    Args:
+        path: A file that `compare_frontends.py` saved.
+        keys: What it must hold besides a front-end.
+
+    Returns:
+        What the file holds, and the trained front-end.
+
+    Raises:
+        FileError: If the file cannot be read or is not such a checkpoint; the message names it.
+    """
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # torch.load raises another type for each way a file can be broken
+        raise FileError(f"{path} is not a file that torch.load(path, weights_only=True) reads") from error
+    missing = [key for key in (*KEYS, *keys) if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise FileError(f"{path} is not a checkpoint of compare_frontends.py: it has no {', '.join(missing)}")
+    try:
+        frontend = build_frontend(checkpoint["frontend"], checkpoint["frontend_config"])
+        frontend.load_state_dict(checkpoint["frontend_state"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise FileError(f"{path} has a front-end that cannot be rebuilt: {error}") from error
+    return checkpoint, frontend.eval()
+
+
+def choose_labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Label front-ends by the shortest of name, file name and path that tells them all apart."""
+    for labels in (list(names), [path.stem for path in paths]):
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(path) for path in paths]

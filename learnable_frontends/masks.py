@@ -1,0 +1,97 @@
+"""How far relevance masks are from constant, and where they vary: between bands, between clips, over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from learnable_frontends.functional import whole_number
+
+__all__ = ["MaskStatistics", "mask_statistics"]
+
+
+class MaskStatistics(NamedTuple):
+    """How the masks of one head vary; standard deviations, in units of the weight.
+
+    Attributes:
+        mean: Mean weight of all bins.
+        total: Standard deviation of all bins: ``total**2 == between_bands**2 + between_clips**2 + within_clip**2``.
+        between_bands: Of the means of the bands. It is a fixed gain for each band, which the next layer can undo.
+        between_clips: Of a band's means of the clips: a gain for each band and clip.
+        within_clip: Of a band over the frames of a clip.
+    """
+
+    mean: float
+    total: float
+    between_bands: float
+    between_clips: float
+    within_clip: float
+
+
+def mask_statistics(masks: Tensor, parts: Sequence[Sequence[int]]) -> list[MaskStatistics]:
+    """Say for each head how far its masks are from constant, and in what they vary.
+
+    A head with a flat mask has learned nothing, and one whose mask varies only between bands has learned little: a
+    fixed gain for each band is undone exactly by a normalization of each filter, or taken into the weights of a layer
+    that has one for each filter. Gains that differ from clip to clip, and weights that differ over a clip, are what
+    such a layer cannot have without the head. An untrained head is not flat either, since its mask follows its
+    features: compare with one on the same features.
+
+    Args:
+        masks: Weights of clips of one length, shape ``(..., n_filters, frames)``; one clip has no leading axes.
+        parts: Indices of the filters of each head, as `RelevanceWeighting` gives them in ``parts``.
+
+    Returns:
+        One `MaskStatistics` a head, computed in float64. Every deviation is 0 for a constant mask, and the total is at
+        most 0.5 for weights in (0, 1).
+
+    Raises:
+        TypeError: If ``masks`` is not floating point, or an index is not whole.
+        ValueError: If ``masks`` has no clip, filter or frame, or ``parts`` is not lists of filters, each once.
+
+    Example:
+        >>> gains = torch.tensor([0.2, 0.4, 0.9, 0.9])[:, None].expand(3, 4, 100)  # two heads, fixed gains
+        >>> first, second = mask_statistics(gains, parts=[[0, 1], [2, 3]])
+        >>> f"{first.mean:.2f} {first.total:.2f} {first.between_bands:.2f} {first.between_clips} {first.within_clip}"
+        '0.30 0.10 0.10 0.0 0.0'
+        >>> f"{second.mean:.2f} {second.total}"
+        '0.90 0.0'
+    """
+    if not masks.is_floating_point():
+        raise TypeError(f"masks must be a floating-point tensor, got {masks.dtype} (weights, as masks() gives them)")
+    if masks.dim() < 2 or masks.numel() == 0:
+        raise ValueError(
+            f"masks must have shape (..., n_filters, frames), none of them 0, got shape {tuple(masks.shape)}"
+        )
+    clips = masks.detach().to("cpu", torch.float64).reshape(-1, *masks.shape[-2:])
+    return [_statistics(clips[:, part]) for part in _check_parts(parts, clips.shape[1])]
+
+
+def _check_parts(parts: Sequence[Sequence[int]], n_filters: int) -> list[list[int]]:
+    checked = [[whole_number("parts", index, least=0) for index in part] for part in parts]
+    filters = [index for part in checked for index in part]
+    if not filters or not all(checked) or len(set(filters)) < len(filters) or max(filters) >= n_filters:
+        raise ValueError(
+            f"parts must be lists of filters from 0 to {n_filters - 1}, each once, none empty, got {checked} "
+            "(RelevanceWeighting.parts)"
+        )
+    return checked
+
+
+def _statistics(masks: Tensor) -> MaskStatistics:
+    """Statistics of one head's masks, ``(clips, filters, frames)``."""
+    first = masks[:1, :, :1]
+    offsets = masks - first  # exactly zero where a band never varies, so that rounding cannot look like variation
+    of_clips = offsets.mean(-1, keepdim=True)
+    of_bands = of_clips.mean(0, keepdim=True)
+    bands = first + of_bands
+    steps = bands - bands[:, :1]
+    between_bands = float((steps - steps.mean()).square().mean())
+    between_clips = float((of_clips - of_bands).square().mean())
+    within_clip = float((offsets - of_clips).square().mean())
+    total = between_bands + between_clips + within_clip
+    return MaskStatistics(float(bands.mean()), *map(math.sqrt, (total, between_bands, between_clips, within_clip)))
