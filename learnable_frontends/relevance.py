@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from learnable_frontends.blocked_heads import blocked_head_logits
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.functional import at_least_float32, whole_number, without_autocast
-from learnable_frontends.heads import blocked_head_logits, conv_head_logits, head_logits
+from learnable_frontends.heads import conv_head_logits, head_logits
 
 __all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
 
@@ -42,7 +43,7 @@ class RelevanceWeighting(nn.Module):
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
         - Output: the same. With linear layers and sigmoids, outside `torch.compile`, it can be differentiated once
-          only: hidden units are computed again in the backward pass rather than kept (``heads.blocked_head_logits``).
+          only: hidden units are computed again in the backward pass rather than kept (``blocked_heads``).
 
     Raises:
         TypeError: If the features are not floating point or a number is not whole.

@@ -17,7 +17,7 @@ PACKAGE = "learnable_frontends"
 # Layers, lowest first; a module imports from lower layers only. What is not named, as plotting, nobody imports.
 LAYERS = [
     {"functional", "scales"},
-    {"compression", "heads", "masks"},
+    {"compression", "blocked_heads", "heads", "masks"},
     {"frontend"},
     {"kernel_filterbank"},
     {"filterbanks.*", "relevance"},

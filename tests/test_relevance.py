@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, RelevanceWeighting, heads
+from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, RelevanceWeighting, blocked_heads
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -94,7 +94,9 @@ def test_heads_equal_separate_networks(settings, frames, block, seed):
     features = 3 * torch.randn(2, settings["n_filters"], frames)
     parts = parts_of(settings["n_filters"], settings["n_heads"], settings["split"])
     expected = torch.stack([masks_of_separate_networks(relevance, clip, parts) for clip in features])
-    with mock.patch.multiple(heads, CPU_BLOCK=block, THREADS_BLOCK=block):  # whole, and cut into blocks of every size
+    with mock.patch.multiple(
+        blocked_heads, CPU_BLOCK=block, THREADS_BLOCK=block
+    ):  # whole, and cut into blocks of every size
         masks, weighted = relevance.masks(features), relevance(features)
     assert relevance.parts == parts
     assert_close(masks, expected, rtol=1e-12, atol=1e-14)  # rounding
@@ -182,7 +184,7 @@ def test_gradients_of_features_and_parameters_equal_differences(noise, gate, fir
     def weighted(features, *parameters):
         return torch.func.functional_call(relevance, dict(zip(names, parameters, strict=True)), (features,))
 
-    with mock.patch.multiple(heads, CPU_BLOCK=block, THREADS_BLOCK=block, KEPT=kept):
+    with mock.patch.multiple(blocked_heads, CPU_BLOCK=block, THREADS_BLOCK=block, KEPT=kept):
         assert torch.autograd.gradcheck(weighted, (features, *parameters))
 
 
@@ -199,7 +201,7 @@ def test_gradients_of_three_heads_in_other_splits_equal_differences(noise, first
 @pytest.mark.parametrize("kept", [0, 2**22])
 def test_a_graph_that_is_kept_gives_the_same_gradients_again(noise, kept):
     relevance, features = RelevanceWeighting(5, 2), noise(2, 5, 9, dtype=torch.float64).requires_grad_()
-    with mock.patch.object(heads, "KEPT", kept):
+    with mock.patch.object(blocked_heads, "KEPT", kept):
         loss = relevance(features).square().sum()
     inputs = [features, *relevance.parameters()]
     first = torch.autograd.grad(loss, inputs, retain_graph=True)
@@ -208,7 +210,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_again(noise, kept):
 
 def test_threads_that_come_or_go_between_the_passes_change_nothing(noise, monkeypatch):
     relevance, features = RelevanceWeighting(5, 2), noise(2, 5, 9, dtype=torch.float64).requires_grad_()
-    monkeypatch.setattr(heads, "CPU_BLOCK", 1000)
+    monkeypatch.setattr(blocked_heads, "CPU_BLOCK", 1000)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     expected = torch.autograd.grad(relevance(features).square().sum(), [features, *relevance.parameters()])
     loss = relevance(features).square().sum()
@@ -222,7 +224,7 @@ def test_hidden_units_of_large_batches_are_not_kept(noise):
     def saved_units(kept):
         sizes = []
         with (
-            mock.patch.multiple(heads, CPU_BLOCK=10_000, THREADS_BLOCK=10_000, KEPT=kept),
+            mock.patch.multiple(blocked_heads, CPU_BLOCK=10_000, THREADS_BLOCK=10_000, KEPT=kept),
             torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x),
         ):
             relevance.masks(features)
