@@ -14,7 +14,7 @@ from learnable_frontends import Frontend
 
 ROOT = Path(learnable_frontends.__file__).parent
 PACKAGE = "learnable_frontends"
-# Layers, lowest first; a module imports from lower layers only. What is not named, as plotting, nobody imports.
+# Layers, lowest first; a module imports from lower layers only. What is not named, as transforms, nobody imports.
 LAYERS = [
     {"functional", "scales"},
     {"compression", "blocked_heads", "heads", "masks"},
@@ -22,7 +22,9 @@ LAYERS = [
     {"kernel_filterbank"},
     {"filterbanks.*", "relevance"},
     {"filterbanks"},
-    {""},
+    {"", "plotting.drawing"},
+    {"plotting.*"},
+    {"plotting"},
 ]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path
@@ -31,9 +33,8 @@ MODULES = {
 
 
 def layer(name):
-    if name.startswith("filterbanks."):
-        name = "filterbanks.*"
-    return next((i for i, names in enumerate(LAYERS) if name in names), len(LAYERS))
+    named = {name, f"{name.partition('.')[0]}.*"} if "." in name else {name}
+    return next((i for i, names in enumerate(LAYERS) if named & names), len(LAYERS))
 
 
 def imported(path):

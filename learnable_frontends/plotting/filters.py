@@ -1,0 +1,210 @@
+"""Pictures of filters: centers, responses, kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from learnable_frontends.frontend import Frontend
+from learnable_frontends.plotting.drawing import (
+    COLORS,
+    FEATURE_MAP,
+    MARKERS,
+    import_matplotlib,
+    label_filters,
+    make_axes,
+    spread,
+    to_array,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["plot_center_frequencies", "plot_frequency_responses", "plot_kernels", "plot_summed_response"]
+
+DASHES = ("-", "--", "-.", ":", (0, (8, 2)))
+
+
+def plot_center_frequencies(
+    frontends: Mapping[str, Frontend], *, initial: Mapping[str, Tensor] | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the center frequency of each filter against its index, for several front-ends.
+
+    Args:
+        frontends: Front-ends by the label they get; sample rates and numbers of filters may differ.
+        initial: Centers in Hz before training, shape ``(n_filters,)``, of any of them by label: thin dashed lines.
+        ax: Axes to draw into; ``None`` makes a figure.
+
+    Raises:
+        TypeError: If ``frontends`` is not a mapping.
+        ValueError: If it is empty, or ``initial`` has another label or another number of filters.
+
+    Example:
+        >>> from learnable_frontends import MelFrontend, SincFilterbank
+        >>> fig, ax = plot_center_frequencies({"mel": MelFrontend(16000, 40), "sinc": SincFilterbank(16000, 40)})
+        >>> len(ax.lines), ax.get_ylabel()
+        (2, 'center frequency (Hz)')
+
+    Source: Dutta et al. 2021, Fig. 2.
+    """
+    _check_mapping(frontends)
+    sizes = {name: (frontend.n_filters,) for name, frontend in frontends.items()}
+    for name, centers in (initial or {}).items():
+        if sizes.get(name) != (shape := tuple(centers.shape)):
+            raise ValueError(f"initial must have labels and shapes out of {sizes}, got {name!r} of shape {shape}")
+    fig, ax = make_axes(ax, (7.0, 4.5))
+    for i, (name, frontend) in enumerate(frontends.items()):
+        color, marker, every = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], max(1, frontend.n_filters // 10)
+        centers = frontend.center_frequencies
+        # Markers of different lines stand at different filters.
+        ax.plot(to_array(centers), color=color, marker=marker, markevery=(i % every, every), linewidth=1.8, label=name)
+    for i, centers in enumerate((initial or {}).values()):
+        # One gray for all and on top: often they are the same, and those of the mel spectrogram drawn beside them.
+        label = "before training" if i == 0 else None
+        ax.plot(to_array(centers), color="0.15", linestyle=(0, (4, 3)), linewidth=1.0, label=label)
+    ax.set(xlabel="filter index", ylabel="center frequency (Hz)", title="Center frequencies")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return fig, ax
+
+
+def plot_frequency_responses(
+    frontend: Frontend, *, n_fft: int | None = None, db_floor: float = -60.0, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the power response of every filter, dark for low ones, in dB relative to the bank's highest gain.
+
+    Args:
+        frontend: Any front-end.
+        n_fft: Transform length in samples; ``None`` means a power of two with bins at most 2 Hz apart.
+        db_floor: Lower end of the picture in dB.
+        ax: Axes to draw into; ``None`` makes a figure. ``ax.set_xscale("linear")`` afterwards undoes the log axis.
+
+    Raises:
+        ValueError: If ``db_floor`` is not negative, or ``n_fft`` smaller than a kernel.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> fig, ax = plot_frequency_responses(CosGaussFilterbank(16000, 40))
+        >>> len(ax.lines), ax.get_xlabel()
+        (40, 'frequency (Hz)')
+    """
+    fig, ax = make_axes(ax, (7.0, 4.0))
+    frequencies, power = _response(frontend, n_fft)
+    colors = import_matplotlib().colormaps[FEATURE_MAP](np.linspace(0.0, 0.9, frontend.n_filters))
+    for color, gain in zip(colors, _decibels(power, db_floor), strict=True):
+        ax.plot(frequencies, gain, color=color, linewidth=0.9)
+    _frequency_axes(ax, frequencies[-1], db_floor)
+    ax.set_title(f"Responses of {frontend.n_filters} filters")
+    return fig, ax
+
+
+def plot_summed_response(
+    frontends: Mapping[str, Frontend], *, n_fft: int | None = None, db_floor: float = -60.0, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the sum of the filters' power responses, in dB relative to its maximum: where a front-end listens.
+
+    Args:
+        frontends: Front-ends by the label they get.
+        n_fft: As in `plot_frequency_responses`.
+        db_floor: Lower end of the picture in dB.
+        ax: As in `plot_frequency_responses`.
+
+    Raises:
+        TypeError: If ``frontends`` is not a mapping.
+        ValueError: If it is empty, or as `plot_frequency_responses`.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> fig, ax = plot_summed_response({"cos-gauss": CosGaussFilterbank(16000, 40)})
+        >>> [line.get_label() for line in ax.lines]
+        ['cos-gauss']
+    """
+    _check_mapping(frontends)
+    fig, ax = make_axes(ax, (7.0, 4.0))
+    highest = 0.0
+    for i, (name, frontend) in enumerate(frontends.items()):
+        frequencies, power = _response(frontend, n_fft)
+        color, dashes, gain = COLORS[i % len(COLORS)], DASHES[i % len(DASHES)], _decibels(power.sum(0), db_floor)
+        ax.plot(frequencies, gain, color=color, linestyle=dashes, linewidth=1.8, label=name)
+        highest = max(highest, frequencies[-1])
+    _frequency_axes(ax, highest, db_floor)
+    ax.set_title("Summed response of all filters")
+    ax.legend()
+    return fig, ax
+
+
+def plot_kernels(
+    frontend: Frontend, *, indices: Sequence[int] | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw kernels against time, one above the other, each scaled to its peak.
+
+    Args:
+        frontend: A front-end with ``kernels()``.
+        indices: Filters to draw; ``None`` means six spread evenly over the bank.
+        ax: Axes to draw into; ``None`` makes a figure.
+
+    Raises:
+        TypeError: If ``frontend`` has no kernels, as mel has none.
+        ValueError: If ``indices`` is empty or names a filter that is not there.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> fig, ax = plot_kernels(CosGaussFilterbank(16000, 40), indices=[0, 20])
+        >>> len(ax.lines), ax.get_xlabel()
+        (2, 'time (ms)')
+    """
+    make_kernels = getattr(frontend, "kernels", None)
+    if make_kernels is None:
+        name = type(frontend).__name__
+        raise TypeError(f"frontend must have kernels(), got {name} (plot_frequency_responses takes any front-end)")
+    chosen = spread(frontend.n_filters, 6) if indices is None else list(indices)
+    if not chosen or min(chosen) < 0 or max(chosen) >= frontend.n_filters:
+        raise ValueError(f"indices must be one or more of 0 to {frontend.n_filters - 1}, got {chosen}")
+    fig, ax = make_axes(ax, (6.0, 1.0 + 0.6 * len(chosen)))
+    kernels = to_array(make_kernels())[chosen]
+    times = 1000.0 * (np.arange(kernels.shape[-1]) - kernels.shape[-1] // 2) / frontend.sample_rate
+    for place, kernel in enumerate(kernels):
+        ax.plot(times, place + 0.45 * kernel / np.abs(kernel).max(), color=COLORS[0], linewidth=1.0)
+    label_filters(ax.yaxis, frontend, chosen, len(chosen))
+    ax.set(xlabel="time (ms)", title="Kernels, each scaled to its peak", xlim=(times[0], times[-1]))
+    ax.grid(axis="x", alpha=0.3)
+    return fig, ax
+
+
+def _response(frontend: Frontend, n_fft: int | None) -> tuple[Array, Array]:
+    """Frequencies in Hz, without 0, and the power gain of each filter there."""
+    if n_fft is None:
+        n_fft = 2 ** math.ceil(math.log2(max(frontend.sample_rate / 2, frontend.n_fft)))
+    power = to_array(frontend.power_response(n_fft))[:, 1:]
+    return np.arange(1, power.shape[-1] + 1) * (frontend.sample_rate / n_fft), power
+
+
+def _decibels(power: Array, db_floor: float) -> Array:
+    if not db_floor < 0:
+        raise ValueError(f"db_floor must be negative, got {db_floor} (the highest gain is 0 dB)")
+    lowest = 10 ** (db_floor / 10 - 1)  # below the picture, where a gain of zero has to go
+    decibels: Array = 10 * np.log10(np.maximum(power / power.max(), lowest))
+    return decibels
+
+
+def _frequency_axes(ax: Axes, highest: float, db_floor: float) -> None:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(import_matplotlib().ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set(xlabel="frequency (Hz)", ylabel="gain re peak (dB)", xlim=(highest / 1000, highest), ylim=(db_floor, 3.0))
+    ax.grid(alpha=0.3)
+
+
+def _check_mapping(frontends: Mapping[str, Frontend]) -> None:
+    if not isinstance(frontends, Mapping):
+        name = type(frontends).__name__
+        raise TypeError(f'frontends must map labels to front-ends, got {name} (try {{"learned": frontend}})')
+    if not frontends:
+        raise ValueError("frontends must have at least one front-end, got none")
