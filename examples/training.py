@@ -16,7 +16,7 @@ from sound_folders import SoundSet
 from torch import Tensor, nn
 
 from learnable_frontends import Frontend, MultiHeadRelevance
-from learnable_frontends.transforms import RandomCrop, SpecAugment
+from learnable_frontends.transforms import Mixup, RandomCrop, SpecAugment
 
 AUGMENTATIONS = ("none", "aligned", "non-aligned")
 
@@ -259,10 +259,7 @@ def _train_epoch(
     for chosen in torch.randperm(len(x)).split(settings.batch_size)[:steps]:
         features, targets = augment(frontend(_shift(x[chosen]))), one_hot[y[chosen]]
         if settings.mixup:
-            share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
-            partner = torch.randperm(len(chosen))
-            features = torch.lerp(features[partner], features, share)
-            targets = torch.lerp(targets[partner], targets, share)
+            features, targets = Mixup(settings.mixup)(features, targets)
         loss = F.cross_entropy(classifier(features), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,3 +1,4 @@
+import librosa
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from learnable_frontends import RelevanceWeighting
-from learnable_frontends.transforms import RandomCrop, SpecAugment
+from learnable_frontends.transforms import Deltas, MinMaxScale, Mixup, RandomCrop, SpecAugment
 
 PARTS = {
     "contiguous": [[0, 1, 2, 3], [4, 5, 6, 7]],
@@ -163,5 +164,103 @@ def test_what_does_not_fit_is_refused(call, error, message):
 
 
 def test_printed_form_shows_the_settings():
-    assert repr(SpecAugment(3, 5)) == "SpecAugment(max_filters=3, max_frames=5, aligned=True)"
-    assert repr(RandomCrop(7, aligned=False)) == "RandomCrop(frames=7, aligned=False)"
+    assert repr(SpecAugment(3, 5)) == "SpecAugment(max_filters=3, max_frames=5, aligned=True, maps=False)"
+    assert repr(RandomCrop(7, aligned=False)) == "RandomCrop(frames=7, aligned=False, maps=False)"
+    assert repr(Mixup(0.2)) == "Mixup(alpha=0.2)"
+
+
+def test_maps_of_a_clip_share_masks_and_crops(noise):
+    torch.manual_seed(0)
+    features = noise(40, 3, 8, 20)
+    lost = SpecAugment(3, 5, maps=True)(features) != features
+    assert torch.equal(lost, lost[:, :1].expand_as(lost))
+    assert len({tuple(clip.flatten().tolist()) for clip in lost}) > 20
+    apart = SpecAugment(3, 5)(features) != features
+    assert not torch.equal(apart, apart[:, :1].expand_as(apart))
+    times = torch.arange(20.0).expand(40, 3, 8, 20)
+    starts = RandomCrop(9, maps=True, parts=PARTS["even-odd"], aligned=False)(times)[..., 0]
+    assert torch.equal(starts, starts[:, :1].expand_as(starts))
+    assert not torch.equal(starts[..., 0], starts[..., 1])
+    for transform in (SpecAugment(maps=True), RandomCrop(9, maps=True)):
+        with pytest.raises(ValueError, match=r"^features must have maps, filters and frames with maps=True"):
+            transform(noise(8, 20))
+
+
+@given(seed=st.integers(0, 999))
+def test_mixtures_are_of_two_clips_and_their_targets(seed):
+    torch.manual_seed(seed)
+    features, targets = Mixup(0.4)(torch.eye(6, dtype=torch.float64)[:, :, None], torch.eye(6, dtype=torch.float64))
+    assert_close(features[..., 0], targets)  # mixed alike
+    assert_close(targets.sum(-1), torch.ones(6, dtype=torch.float64))
+    own, other = targets.diagonal(), targets - torch.diag(targets.diagonal())
+    assert ((other > 0).sum(-1) <= 1).all()
+    mixed = own < 1
+    assert own[mixed].unique().numel() <= 1  # one share a batch
+
+
+def test_mixtures_are_made_in_training_only_and_as_often_as_beta_says(noise):
+    features, targets = noise(6, 3, 4), torch.eye(6)
+    assert Mixup().eval()(features, targets) == (features, targets)
+    torch.manual_seed(0)
+    shares = [float(Mixup(0.4)(torch.eye(2)[:, :, None], torch.eye(2))[1].max()) for _ in range(400)]
+    # Half of the draws mix with oneself. Of the others a share beyond 0.9 or below 0.1 has probability 0.51.
+    beta = torch.distributions.Beta(torch.tensor(0.4), torch.tensor(0.4)).sample((100_000,))
+    expected = 0.5 + 0.5 * float((torch.maximum(beta, 1 - beta) > 0.9).double().mean())
+    assert sum(share > 0.9 for share in shares) / 400 == pytest.approx(expected, abs=0.08)  # three deviations
+
+
+@pytest.mark.parametrize("parts", [None, *PARTS.values()])
+def test_scaled_parts_reach_from_zero_to_one(noise, parts):
+    features = 5 * noise(2, 3, 8, 20, dtype=torch.float64) - 2
+    scaled = MinMaxScale(parts=parts)(features)
+    for part in parts or [list(range(8))]:
+        clip = features[1, 2, part]
+        assert_close(scaled[1, 2, part], (clip - clip.min()) / (clip.max() - clip.min()), rtol=1e-12, atol=1e-12)
+    assert scaled.min() == 0
+    assert scaled.max() == 1
+    assert_close(MinMaxScale()(torch.full((2, 4, 5), -7.0)), torch.zeros(2, 4, 5))
+
+
+def test_deltas_equal_librosas_and_slopes_of_lines(noise):
+    features = noise(2, 8, 30, dtype=torch.float64)
+    stacked = Deltas()(features)
+    assert stacked.shape == (2, 3, 8, 22)
+    assert_close(stacked[:, 0], features[..., 4:-4], rtol=0, atol=0)
+    for order in (1, 2):
+        expected = features.numpy()
+        for _ in range(order):
+            expected = librosa.feature.delta(expected, width=5)
+        assert_close(stacked[:, order].numpy(), expected[..., 4:-4], rtol=1e-10, atol=1e-12)
+    line = 3.0 * torch.arange(12.0).expand(2, 12)
+    assert_close(Deltas()(line)[1:], torch.tensor([3.0, 0.0])[:, None, None].expand(2, 2, 4))
+
+
+@pytest.mark.parametrize("transform", [Deltas(), MinMaxScale(parts=PARTS["even-odd"])])
+def test_gradients_equal_differences(transform, noise):
+    assert torch.autograd.gradcheck(transform, noise(2, 8, 11, dtype=torch.float64).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Mixup(0), ValueError, r"^alpha must be positive and finite, got 0 "),
+        (
+            lambda: Mixup()(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)),
+            TypeError,
+            r"^targets must be a floating-point tensor, got torch.int64 \(class indices: torch.nn.functional.one",
+        ),
+        (
+            lambda: Mixup()(torch.zeros(2, 3), torch.zeros(3, 4)),
+            ValueError,
+            r"^targets must have the 2 clips of features, got 3$",
+        ),
+        (
+            lambda: Deltas()(torch.zeros(3, 8)),
+            ValueError,
+            r"^features must have at least 9 frames, got 8 \(deltas lose 4 at each end\)$",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_other_transforms_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

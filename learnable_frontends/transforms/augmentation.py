@@ -1,17 +1,16 @@
-"""Random changes of features in training, aligned between the parts that relevance heads weight, or not."""
+"""Random changes of features in training: masks and crops, aligned between parts or not, and mixtures of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import torch
 from torch import Tensor, nn
 
 from learnable_frontends.functional import whole_number
+from learnable_frontends.transforms.parts import Parts, checked_parts, parts_of
 
-__all__ = ["RandomCrop", "SpecAugment"]
-
-Parts = Sequence[Sequence[int]]
+__all__ = ["Mixup", "RandomCrop", "SpecAugment"]
 
 
 class SpecAugment(nn.Module):
@@ -26,6 +25,7 @@ class SpecAugment(nn.Module):
         max_frames: Largest number of frames masked.
         parts: Indices of the filters of each part, as `RelevanceWeighting.parts`; ``None`` means one part of all.
         aligned: Whether parts share their draws.
+        maps: Whether the axis before the filters holds the maps of one clip, as `Deltas` gives: they share the masks.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
@@ -44,30 +44,36 @@ class SpecAugment(nn.Module):
     """
 
     def __init__(
-        self, max_filters: int = 12, max_frames: int = 39, *, parts: Parts | None = None, aligned: bool = True
+        self,
+        max_filters: int = 12,
+        max_frames: int = 39,
+        *,
+        parts: Parts | None = None,
+        aligned: bool = True,
+        maps: bool = False,
     ) -> None:
         super().__init__()
         self.max_filters = whole_number("max_filters", max_filters, least=0)
         self.max_frames = whole_number("max_frames", max_frames, least=0)
-        self.parts, self.aligned = _checked(parts), bool(aligned)
+        self.parts, self.aligned, self.maps = checked_parts(parts), bool(aligned), bool(maps)
 
     def forward(self, features: Tensor) -> Tensor:
         """Mask features, shape ``(..., n_filters, frames)``."""
-        parts = _parts_of(features, self.parts)
+        parts = parts_of(features, self.parts)
         if not self.training:
             return features
-        flat = features.reshape(-1, *features.shape[-2:])
-        mask = torch.zeros_like(flat, dtype=torch.bool)
+        flat = _by_clip(features, self.maps)
+        mask = torch.zeros_like(flat[:, 0], dtype=torch.bool)
         draws = _draws(flat, len(parts), 4, self.aligned)
         for part, (size_f, start_f, size_t, start_t) in zip(parts, draws, strict=True):
             filters = _stretch(len(part), self.max_filters, size_f, start_f)
             frames = _stretch(flat.shape[-1], self.max_frames, size_t, start_t)
             mask[:, part] = filters[:, :, None] | frames[:, None, :]
-        return torch.where(mask, flat.mean((-2, -1), keepdim=True), flat).reshape(features.shape)
+        return torch.where(mask[:, None], flat.mean((-2, -1), keepdim=True), flat).reshape(features.shape)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
-        return f"max_filters={self.max_filters}, max_frames={self.max_frames}, aligned={self.aligned}"
+        return f"max_filters={self.max_filters}, max_frames={self.max_frames}, aligned={self.aligned}, maps={self.maps}"
 
 
 class RandomCrop(nn.Module):
@@ -80,6 +86,7 @@ class RandomCrop(nn.Module):
         frames: How many to keep.
         parts: Indices of the filters of each part, as `RelevanceWeighting.parts`; ``None`` means one part of all.
         aligned: Whether parts share their starts.
+        maps: Whether the axis before the filters holds the maps of one clip, as `Deltas` gives: they share the starts.
 
     Shape:
         - Input: ``(..., n_filters, time)``, floating point.
@@ -96,52 +103,88 @@ class RandomCrop(nn.Module):
     Source: Dutta et al. 2021, section 4.1 and table 3; 400 of 431 frames in its published code.
     """
 
-    def __init__(self, frames: int, *, parts: Parts | None = None, aligned: bool = True) -> None:
+    def __init__(self, frames: int, *, parts: Parts | None = None, aligned: bool = True, maps: bool = False) -> None:
         super().__init__()
         self.frames = whole_number("frames", frames)
-        self.parts, self.aligned = _checked(parts), bool(aligned)
+        self.parts, self.aligned, self.maps = checked_parts(parts), bool(aligned), bool(maps)
 
     def forward(self, features: Tensor) -> Tensor:
         """Crop features, shape ``(..., n_filters, time)``."""
-        parts = _parts_of(features, self.parts)
+        parts = parts_of(features, self.parts)
         spare = features.shape[-1] - self.frames
         if not self.training or spare <= 0:
             return features
-        flat = features.reshape(-1, *features.shape[-2:])
-        starts = torch.empty(flat.shape[:2], dtype=torch.int64, device=flat.device)
+        flat = _by_clip(features, self.maps)
+        starts = torch.empty(flat.shape[0], flat.shape[2], dtype=torch.int64, device=flat.device)
         for part, (draw,) in zip(parts, _draws(flat, len(parts), 1, self.aligned), strict=True):
             starts[:, part] = (draw * (spare + 1)).long()[:, None]
-        index = starts[:, :, None] + torch.arange(self.frames, device=flat.device)
-        return flat.gather(-1, index).reshape(*features.shape[:-1], self.frames)
+        index = starts[:, None, :, None] + torch.arange(self.frames, device=flat.device)
+        kept = flat.gather(-1, index.expand(-1, flat.shape[1], -1, -1))
+        return kept.reshape(*features.shape[:-1], self.frames)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
-        return f"frames={self.frames}, aligned={self.aligned}"
+        return f"frames={self.frames}, aligned={self.aligned}, maps={self.maps}"
 
 
-def _checked(parts: Parts | None) -> list[list[int]] | None:
-    if parts is None:
-        return None
-    lists = [[whole_number("parts", index, least=0) for index in part] for part in parts]
-    filters = sorted(index for part in lists for index in part)
-    if not lists or not all(lists) or filters != list(range(len(filters))):
-        raise ValueError(
-            f"parts must hold each filter from 0 on once and no part be empty, got {lists} (RelevanceWeighting.parts)"
-        )
-    return lists
+class Mixup(nn.Module):
+    """Mix each clip of a batch, and its target, with another, in training only.
+
+    One share is drawn for the batch, from a Beta distribution: with 0.4 most clips keep nearly all of themselves or of
+    their partner.
+
+    Args:
+        alpha: Both parameters of the Beta distribution, positive.
+
+    Shape:
+        - Input: features ``(batch, ...)`` and targets ``(batch, n_classes)``, probabilities or one-hot; floating point.
+        - Output: the same two.
+
+    Raises:
+        TypeError: If features or targets are not floating point (class indices: ``torch.nn.functional.one_hot``).
+        ValueError: If ``alpha`` is not positive and finite, or the two differ in their number of clips.
+
+    Example:
+        >>> features, targets = Mixup(0.4)(torch.randn(4, 80, 431), torch.eye(4))
+        >>> features.shape, targets.sum(-1)
+        (torch.Size([4, 80, 431]), tensor([1., 1., 1., 1.]))
+
+    Source: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018; 0.4 in the published code of Dutta et
+    al. 2021.
+    """
+
+    def __init__(self, alpha: float = 0.4) -> None:
+        super().__init__()
+        if not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite, got {alpha} (leave the module out for no mixtures)")
+        self.alpha = float(alpha)
+
+    def forward(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix features and targets by the same share of the same partners."""
+        for name, tensor in (("features", features), ("targets", targets)):
+            if not tensor.is_floating_point():
+                raise TypeError(
+                    f"{name} must be a floating-point tensor, got {tensor.dtype} (class indices: "
+                    "torch.nn.functional.one_hot)"
+                )
+        if len(features) != len(targets):
+            raise ValueError(f"targets must have the {len(features)} clips of features, got {len(targets)}")
+        if not self.training:
+            return features, targets
+        share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        partner = torch.randperm(len(features)).to(features.device)
+        return torch.lerp(features[partner], features, share), torch.lerp(targets[partner], targets, share)
+
+    def extra_repr(self) -> str:
+        """Give the settings in the module's printed form."""
+        return f"alpha={self.alpha}"
 
 
-def _parts_of(features: Tensor, parts: list[list[int]] | None) -> list[list[int]]:
-    if not features.is_floating_point():
-        raise TypeError(f"features must be a floating-point tensor, got {features.dtype}")
-    if features.dim() < 2:
-        raise ValueError(f"features must have filters and frames, got shape {tuple(features.shape)}")
-    n = features.shape[-2]
-    if parts is None:
-        return [list(range(n))]
-    if sum(map(len, parts)) != n:
-        raise ValueError(f"features must have the {sum(map(len, parts))} filters of parts on axis -2, got {n}")
-    return parts
+def _by_clip(features: Tensor, maps: bool) -> Tensor:
+    """Features as ``(clips, maps, n_filters, frames)``."""
+    if maps and features.dim() < 3:
+        raise ValueError(f"features must have maps, filters and frames with maps=True, got {tuple(features.shape)}")
+    return features.reshape(-1, features.shape[-3] if maps else 1, *features.shape[-2:])
 
 
 def _draws(flat: Tensor, n_parts: int, count: int, aligned: bool) -> Tensor:
