@@ -297,12 +297,17 @@ def test_weights_start_as_those_of_linear_layers_do():
     assert not torch.equal(before, relevance.weight1)
 
 
-def test_autocast_leaves_masks_alone(noise):
-    relevance = RelevanceWeighting(5, 2).float()
-    features = noise(2, 5, 9)
+@pytest.mark.parametrize("settings", [{}, {"first_layer": "conv"}, {"gate": "softmax", "context": 2}])
+def test_autocast_leaves_masks_and_their_gradients_alone(noise, settings):
+    relevance = RelevanceWeighting(5, 2, **settings).float()
+    features = noise(2, 5, 9).requires_grad_()
     plain = relevance.masks(features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_close(relevance.masks(features), plain, rtol=0, atol=0)
+        masks = relevance.masks(features)
+    assert_close(masks, plain, rtol=0, atol=0)
+    inputs = [features, *relevance.parameters()]
+    gradients = (torch.autograd.grad(some.square().sum(), inputs) for some in (masks, plain))
+    assert_close(next(gradients), next(gradients), rtol=0, atol=0)
 
 
 def test_heads_stack_on_a_front_end_with_heads_and_in_a_sequential(noise):
