@@ -13,7 +13,7 @@ __all__ = ["blocked_head_logits"]
 
 # Hidden units computed at a time. One CPU thread wants few, 2 MiB of float32, that stay in its cache; several want more
 # (waking them costs a tenth of a millisecond); a GPU wants many.
-CPU_BLOCK, THREADS_BLOCK, DEVICE_BLOCK = 2**19, 2**21, 2**27
+CPU_BLOCK, THREADS_BLOCK, DEVICE_BLOCK = 2**19, 3 * 2**19, 2**27
 # Hidden units of a batch that are kept for the backward pass, 16 MiB of float32; of a larger batch none are.
 KEPT = 2**22
 
