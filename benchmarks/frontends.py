@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import measuring
-from benchmarks.measuring import COLORS, MODES, call, interleave, milliseconds, ratio, table, target, threads
+from benchmarks.measuring import MODES, call, interleave, milliseconds, ratio, table, target, threads
 from learnable_frontends import CosGaussFilterbank, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
 from learnable_frontends.functional import conv_energies, frame
+from learnable_frontends.plotting.drawing import COLORS
 
 REFERENCE, LITERAL, HEADS = "reference mel", "literal convolution", "cos-Gauss + 2 heads"
 TAPS = (705, 1001, 1501, 2001, 3001, 4001)

@@ -23,7 +23,6 @@ from torch.profiler import ProfilerActivity, profile
 from learnable_frontends import __version__
 
 MODES = ("forward", "forward+backward")
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito
 Calls = dict[str, Callable[[], object]]
 Times = dict[str, list[float]]
 Report = dict[str, Any]

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from benchmarks import measuring
 from benchmarks.frontends import WORKLOADS, Workload, cos_gauss
 from benchmarks.measuring import (
-    COLORS,
     MODES,
     Calls,
     call,
@@ -42,6 +41,7 @@ from benchmarks.measuring import (
     threads,
 )
 from learnable_frontends import MultiHeadRelevance, RelevanceWeighting
+from learnable_frontends.plotting.drawing import COLORS
 
 # What glibc reads from the environment when a process starts, as examples/compare_frontends.py sets it for training.
 ALLOCATORS = {"default": {}, "retaining": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}}

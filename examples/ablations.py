@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,19 @@ from typing import Any
 import _environment  # noqa: F401 - before torch
 from experiment import Variant, build_parser, conduct
 from matplotlib.figure import Figure
-from reporting import accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
+from reporting import (
+    Accuracies,
+    accuracies,
+    markdown_table,
+    mean_and_spread,
+    paired_difference,
+    plain_table,
+    plus_minus,
+    write_csv,
+)
 from sound_folders import SoundSet
+
+from learnable_frontends.plotting.drawing import COLORS
 
 # The levels of each factor, in the order of the figure, and the base.
 LEVELS = {
@@ -81,15 +91,13 @@ def _variant(name: str, n_filters: int) -> Variant:
 
 def _report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:  # noqa: ARG001
     """Write everything but the cells into ``out``, and give the table for the screen."""
-    by_name: dict[str, dict[tuple[int, int], float]] = {}
-    for result in results:
-        by_name.setdefault(result["variant"], {})[result["fold"], result["seed"]] = accuracy_of(result)
     parameters = {result["variant"]: result["frontend_parameters"] for result in results}
+    by_name = {name: accuracies([r for r in results if r["variant"] == name]) for name in parameters}
     rows = [_row(name, by_name, parameters[name]) for name in by_name]
     cells = [
         {"variant": name, "fold": fold, "seed": seed, "accuracy": accuracy}
-        for name, accuracies in by_name.items()
-        for (fold, seed), accuracy in accuracies.items()
+        for name, values in by_name.items()
+        for (fold, seed), accuracy in values.items()
     ]
     (out / "ablations.json").write_text(json.dumps({"rows": rows, "cells": cells}, indent=2) + "\n")
     write_csv(out / "ablations.csv", rows)
@@ -108,17 +116,16 @@ def _report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str: 
     )
 
 
-def _row(name: str, by_name: dict[str, dict[tuple[int, int], float]], parameters: int) -> dict[str, Any]:
+def _row(name: str, by_name: dict[str, Accuracies], parameters: int) -> dict[str, Any]:
     accuracy, spread = mean_and_spread(list(by_name[name].values()))
-    paired = [value - by_name["base"][cell] for cell, value in by_name[name].items() if cell in by_name["base"]]
-    difference, deviation = mean_and_spread(paired)
+    difference, error = paired_difference(by_name[name], by_name["base"])
     return {
         "variant": name,
         **_levels(name),
         "accuracy": accuracy,
         "spread": spread,
         "minus_base": difference,
-        "minus_base_standard_error": None if deviation is None else deviation / math.sqrt(len(paired)),
+        "minus_base_standard_error": error,
         "cells": len(by_name[name]),
         "frontend_parameters": parameters,
         "paper_accuracy": None if name not in PAPER else PAPER[name] / 100,
@@ -140,14 +147,14 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     return [[*LEVELS, "accuracy %", "minus base", "front-end par.", "paper %"], *lines]
 
 
-def _figure(by_name: dict[str, dict[tuple[int, int], float]], path: Path) -> None:
+def _figure(by_name: dict[str, Accuracies], path: Path) -> None:
     """Accuracy against each factor: every cell as a dot, mean and standard deviation beside them."""
-    panels = {
-        factor: {x: "base" if x == BASE[factor] else f"{factor}-{x}" for x in levels}
-        for factor, levels in LEVELS.items()
-    }
-    panels = {factor: {x: name for x, name in names.items() if name in by_name} for factor, names in panels.items()}
-    panels = {factor: names for factor, names in panels.items() if len(names) > 1 or len(by_name) == 1}
+    panels: dict[str, dict[str, str]] = {}
+    for factor, levels in LEVELS.items():
+        names = {x: "base" if x == BASE[factor] else f"{factor}-{x}" for x in levels}
+        ran = {x: name for x, name in names.items() if name in by_name}
+        if len(ran) > 1:
+            panels[factor] = ran
     fig = Figure(figsize=(1.5 + sum(0.55 * len(names) + 0.5 for names in panels.values()), 4), layout="constrained")
     all_axes = fig.subplots(
         1, len(panels), sharey=True, squeeze=False, width_ratios=[len(n) + 0.6 for n in panels.values()]
@@ -156,7 +163,7 @@ def _figure(by_name: dict[str, dict[tuple[int, int], float]], path: Path) -> Non
         for i, name in enumerate(names.values()):
             values = [100 * value for value in by_name[name].values()]
             mean, spread = mean_and_spread(values)
-            color = "#D55E00" if name == "base" else "#0072B2"
+            color = COLORS[name == "base"]
             ax.plot([i - 0.12] * len(values), values, "o", color=color, alpha=0.35, markersize=4)
             ax.errorbar(
                 i + 0.12, mean, spread, fmt="D" if name == "base" else "s", color=color, markersize=6, capsize=3

@@ -11,7 +11,6 @@ each class; statistics.csv and classes.csv.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from checkpoints import FileError, choose_labels, read_checkpoint
 from mask_measures import BATCH, COLUMNS, DRAWS, measure, measure_untrained
 from matplotlib.figure import Figure
-from reporting import plain_table, write_csv
+from reporting import mean_and_spread, plain_table, write_csv
 from sound_folders import BadSoundsError, SoundSet
 from sounds import add_sound_options, load_sounds
 from torch import Tensor
@@ -195,10 +194,10 @@ def _group(rows: list[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], list
 
 
 def _mean_and_spread(values: list[float], sign: str = "") -> str:
-    if not values:
+    mean, spread = mean_and_spread(values)
+    if mean is None:
         return "-"  # no checkpoint holds out a clip of this class
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.3f}{spread}"
+    return f"{mean:{sign}.3f}" + ("" if spread is None else f" ± {spread:.3f}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from training import load_model
 from learnable_frontends import MultiHeadRelevance, plotting
 
 Results = dict[str, list[dict[str, Any]]]
+Accuracies = dict[tuple[int, int], float]
 
 
 def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
@@ -81,23 +82,31 @@ def mean_and_spread(values: list[float]) -> tuple[float | None, float | None]:
     return mean, statistics.stdev(values) if len(values) > 1 else None
 
 
+def accuracies(cells: list[dict[str, Any]]) -> Accuracies:
+    """Accuracy of each cell by its fold and seed."""
+    return {(cell["fold"], cell["seed"]): accuracy_of(cell) for cell in cells}
+
+
+def paired_difference(values: Accuracies, reference: Accuracies) -> tuple[float | None, float | None]:
+    """Mean difference from ``reference`` where both ran, and its standard error; ``None`` where there are too few."""
+    paired = [value - reference[cell] for cell, value in values.items() if cell in reference]
+    difference, deviation = mean_and_spread(paired)
+    return difference, None if deviation is None else deviation / math.sqrt(len(paired))
+
+
 def _summary(name: str, by_name: Results) -> dict[str, Any]:
     cells = by_name[name]
     accuracy, spread = mean_and_spread([accuracy_of(cell) for cell in cells])
     targets = torch.cat([cell["targets"] for cell in cells])
     right = targets == torch.cat([cell["predictions"] for cell in cells])
     # Against mel on the same folds and seeds, where both ran: folds differ far more than front-ends.
-    mel = {(cell["fold"], cell["seed"]): accuracy_of(cell) for cell in by_name.get("mel", [])}
-    paired = [
-        accuracy_of(cell) - mel[cell["fold"], cell["seed"]] for cell in cells if (cell["fold"], cell["seed"]) in mel
-    ]
-    difference, deviation = mean_and_spread(paired)
+    difference, error = paired_difference(accuracies(cells), accuracies(by_name.get("mel", [])))
     return {
         "frontend": name,
         "accuracy": accuracy,
         "spread": spread,
         "minus_mel": difference,
-        "minus_mel_standard_error": None if deviation is None else deviation / math.sqrt(len(paired)),
+        "minus_mel_standard_error": error,
         "cells": len(cells),
         "test_clips": len(targets),
         "frontend_parameters": cells[0]["frontend_parameters"],

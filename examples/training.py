@@ -255,11 +255,12 @@ def _train_epoch(
     model.train()
     frontend, classifier = model
     one_hot = torch.eye(int(y.max()) + 1)
+    mixup = Mixup(settings.mixup) if settings.mixup else None
     losses = []
     for chosen in torch.randperm(len(x)).split(settings.batch_size)[:steps]:
         features, targets = augment(frontend(_shift(x[chosen]))), one_hot[y[chosen]]
-        if settings.mixup:
-            features, targets = Mixup(settings.mixup)(features, targets)
+        if mixup is not None:
+            features, targets = mixup(features, targets)
         loss = F.cross_entropy(classifier(features), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -58,18 +58,16 @@ def blocked_head_logits(
     return logits
 
 
-def _item_by_item(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[tuple[Tensor, ...], Any]]:
-    """Make the rule by which `torch.vmap` maps a function of tensors and other things: one call an item."""
-
-    def rule(info: Any, dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        calls = [
-            function(*(a if d is None else a.select(d, i) for a, d in zip(args, dims, strict=True)))
-            for i in range(info.batch_size)
-        ]
-        outputs = tuple(torch.stack(items) for items in zip(*calls, strict=True))
-        return outputs, (0,) * len(outputs)
-
-    return rule
+def _item_by_item(
+    function: Callable[..., tuple[Tensor, ...]], info: Any, dims: tuple[int | None, ...], args: tuple[Any, ...]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Map a function of tensors and other things as `torch.vmap` asks for: by one call an item."""
+    calls = [
+        function(*(a if d is None else a.select(d, i) for a, d in zip(args, dims, strict=True)))
+        for i in range(info.batch_size)
+    ]
+    outputs = tuple(torch.stack(items) for items in zip(*calls, strict=True))
+    return outputs, (0,) * len(outputs)
 
 
 class _Heads(torch.autograd.Function):
@@ -120,7 +118,7 @@ class _Heads(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
-        return _item_by_item(_Heads.apply)(info, dims, *args)
+        return _item_by_item(_Heads.apply, info, dims, args)
 
 
 class _HeadsBackward(torch.autograd.Function):
@@ -185,7 +183,7 @@ class _HeadsBackward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
-        return _item_by_item(_HeadsBackward.apply)(info, dims, *args)
+        return _item_by_item(_HeadsBackward.apply, info, dims, args)
 
 
 def _with_bias(weight1: Tensor, bias1: Tensor) -> Tensor:
