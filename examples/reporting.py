@@ -20,7 +20,7 @@ from training import load_model
 from learnable_frontends import MultiHeadRelevance, plotting
 
 Results = dict[str, list[dict[str, Any]]]
-Accuracies = dict[tuple[int, int], float]
+Accuracies = dict[tuple[int | str, int], float]
 
 
 def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:

@@ -31,14 +31,15 @@ def synthesize(
     """
     names = list(SOUNDS)
     clips = [
-        _clip(name, sample_rate, int(sample_rate * seconds), np.random.default_rng([seed, label, i]))
+        make_clip(name, sample_rate, int(sample_rate * seconds), np.random.default_rng([seed, label, i]))
         for label, name in enumerate(names)
         for i in range(clips_per_class)
     ]
     return np.stack(clips).astype(np.float32), names
 
 
-def _clip(name: str, sample_rate: int, length: int, random: Random) -> Signal:
+def make_clip(name: str, sample_rate: int, length: int, random: Random) -> Signal:
+    """Make one clip of a class of `SOUNDS`, shape ``(length,)``, peak below one."""
     time = np.arange(length) / sample_rate
     event = _unit(SOUNDS[name](time, random))
     others = [other for other in SOUNDS if other != name]

@@ -1,0 +1,1 @@
+"""DCASE 2020 task 1A, the paper's first experiment."""

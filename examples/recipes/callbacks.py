@@ -1,0 +1,176 @@
+"""What a run shows and records while it trains: pictures, sizes, and what it was made with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+import learnable_frontends
+from learnable_frontends import MultiHeadRelevance
+from learnable_frontends.plotting import plot_center_frequencies, plot_frequency_responses, plot_relevance
+
+
+class Pictures(Callback):
+    """Draw into TensorBoard: center frequencies, responses, the masks of one clip, the confusion matrix.
+
+    The clip is the first of the test fold, in every epoch.
+
+    Args:
+        every: Epochs from picture to picture; 0 for none.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self.initial: Tensor | None = None
+
+    def on_fit_start(self, trainer: Trainer, module: Any) -> None:
+        """Keep the centers before training."""
+        del trainer
+        if self.initial is None:
+            self.initial = module.frontend.center_frequencies.detach().cpu().clone()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        """Draw an epoch."""
+        writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not self.every or (trainer.current_epoch + 1) % self.every or not trainer.is_global_zero or not writers:
+            return
+        for name, figure in self._figures(trainer, module):
+            for writer in writers:
+                writer.add_figure(name, figure, trainer.current_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the centers before training, for a run that goes on."""
+        return {"initial": self.initial}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self.initial = state_dict["initial"]
+
+    def _figures(self, trainer: Trainer, module: Any) -> Iterator[tuple[str, Figure]]:
+        frontend, name = module.frontend, type(module.frontend).__name__
+        initial = None if self.initial is None else {name: self.initial}
+        yield "center_frequencies", plot_center_frequencies({name: frontend}, initial=initial)[0]
+        yield "responses", plot_frequency_responses(frontend)[0]
+        if isinstance(frontend, MultiHeadRelevance):
+            clips = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
+            waveform, _, _ = clips.dataset[next(iter(clips.sampler))]
+            yield "masks", plot_relevance(frontend, torch.from_numpy(waveform).to(module.device))[0]
+        if trainer.val_dataloaders:
+            yield "confusion", _confusion(module.metrics["confusion"].compute().cpu(), module.classes)
+
+
+class Complexity(Callback):
+    """Print the parameters of front-end, heads and classifier, and what the first two add to the last."""
+
+    def on_fit_start(self, trainer: Trainer, module: Any) -> None:
+        """Print the table."""
+        if trainer.is_global_zero:
+            print("\n".join(complexity(module.frontend, module.network)), file=sys.stderr)
+
+
+def complexity(frontend: nn.Module, network: nn.Module) -> list[str]:
+    """Give the lines of the table of parameters."""
+    heads = count(frontend.relevance) if isinstance(frontend, MultiHeadRelevance) else 0
+    sizes = {"front-end": count(frontend) - heads, "heads": heads, "classifier": (base := count(network))}
+    lines = [f"{name:<11}{size:>12,}" for name, size in sizes.items()]
+    lines[0] += f"  {100 * sizes['front-end'] / base:.3f} % of the classifier"
+    lines[1] += f"  {100 * heads / base:.3f} %"
+    return [*lines, f"{'total':<11}{sum(sizes.values()):>12,}"]
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class RunRecord(SaveConfigCallback):
+    """Write ``config.yaml``, which trains the same again, and ``run.json``: what each start was made with."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Record the start of a training."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write both files, in one process."""
+        del pl_module, stage
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, folder / "config.yaml", skip_none=False, overwrite=True)
+        path = folder / "run.json"
+        starts = json.loads(path.read_text()) if path.exists() else []
+        text = json.dumps([*starts, describe_start(trainer, self.config["seed_everything"])], indent=1)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def describe_start(trainer: Trainer, seed: int) -> dict[str, Any]:
+    """Give what a training was started with: command, seed, versions, commit, machine, clips."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:
+        commit = None
+    catalog = trainer.datamodule.catalog  # type: ignore[attr-defined]
+    packages = ("torch", "lightning", "numpy", "torchmetrics")
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "versions": {
+            "python": platform.python_version(),
+            "learnable_frontends": learnable_frontends.__version__,
+            **{name: version(name) for name in packages},
+        },
+        "commit": commit,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {trainer.accelerator.name()}",
+        "processes": trainer.world_size,
+        "clips": len(catalog.clips),
+        "skipped": list(catalog.skipped),
+    }
+
+
+class ResumeNotice(Callback):
+    """Say where a run that goes on begins, and what the stop has cost."""
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Print the notice when training goes on."""
+        del pl_module
+        if trainer.training or trainer.state.fn == "fit":
+            done = checkpoint["epoch"] + 1
+            rank_zero_only(print)(
+                f"{done} of {trainer.max_epochs} epochs are done in {trainer.default_root_dir}: going on from there. "
+                f"What was trained of epoch {done + 1} before the stop is lost, and trained again alike.",
+                file=sys.stderr,
+            )
+
+
+def _confusion(counts: Tensor, classes: tuple[str, ...]) -> Figure:
+    """Draw counts, shape ``(true, predicted)``."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    ax = figure.subplots()
+    ax.imshow(counts / counts.sum(1, keepdim=True).clamp_min(1), cmap="cividis", vmin=0, vmax=1)
+    for i, j in counts.nonzero().tolist():
+        ax.text(j, i, str(int(counts[i, j])), ha="center", va="center", color="gray")
+    ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="predicted", ylabel="true")
+    return figure

@@ -1,0 +1,70 @@
+"""Train every front-end on every fold through a recipe's own entry point, and tabulate what came out.
+
+Each run is a process of its own with a folder of its own, OUT/FRONT-END/foldK. A run that is finished is not run again;
+one that was killed goes on from its last epoch. So the same command, typed again, goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipes.report import PREDICTIONS, Run, read_run, write_report
+
+
+def main(recipe: Path, folds: Sequence[str], arguments: Sequence[str] | None = None) -> int:
+    """Run the command line of a recipe and return its exit code.
+
+    Args:
+        recipe: Folder with ``train.py``, ``recipe.yaml`` and ``frontends/``.
+        folds: The data set's folds, the default of ``--folds``.
+        arguments: Command line; ``None`` means that of the process.
+    """
+    known = {path.stem: path for path in sorted((recipe / "frontends").glob("*.yaml"))}
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"What follows -- goes to {recipe.name}/train.py, the data's path for one: -- --data.root /data/set",
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs", recipe.name), help="folder (default: %(default)s)")
+    parser.add_argument("--folds", nargs="+", default=list(folds), help="folds to test on (default: all)")
+    parser.add_argument("--frontends", nargs="+", choices=known, default=list(known), help="(default: all)")
+    parser.add_argument("--config", nargs="+", type=Path, default=[], help="configurations on top of recipe.yaml")
+    parser.add_argument("--sample_rate", type=int, help="of data and front-ends, in Hz (default: the recipe's)")
+    parser.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    runs: dict[str, list[Run]] = {}
+    for fold in options.folds:  # fold by fold, so that all front-ends can be compared early
+        for name in options.frontends:
+            folder = options.out / name / f"fold{fold}"
+            if not (folder / PREDICTIONS).exists():
+                print(f"== {name}, fold {fold}: {folder}", file=sys.stderr, flush=True)
+                configs = [known[name], *options.config]  # on top of recipe.yaml, which train.py reads by itself
+                command = [sys.executable, str(recipe / "train.py"), "fit", *(f"--config={path}" for path in configs)]
+                command += [f"--data.test_fold={fold}", f"--run_dir={folder}", *options.overrides]
+                if options.sample_rate is not None:
+                    paths = ["data.sample_rate", *_sample_rates(yaml.safe_load(known[name].read_text()))]
+                    command += [f"--{path}={options.sample_rate}" for path in paths]
+                code = subprocess.run(command, check=False).returncode
+                if code:
+                    print(f"{parser.prog}: error: {name}, fold {fold} ended with {code}: {command}", file=sys.stderr)
+                    return code
+            runs.setdefault(name, []).append(read_run(folder))
+    print(write_report(runs, options.out))
+    print(f"\n{options.out / 'results.md'}")
+    return 0
+
+
+def _sample_rates(config: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Give the path of every ``sample_rate`` in a configuration: a front-end with heads has another inside."""
+    for name, value in config.items():
+        if name == "sample_rate":
+            yield path + name
+        elif isinstance(value, Mapping):
+            yield from _sample_rates(value, f"{path}{name}.")
