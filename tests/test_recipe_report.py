@@ -1,7 +1,11 @@
 import csv
 import json
+import shlex
+import sys
+from pathlib import Path
 
 import pytest
+from recipes import cross_validation
 from recipes.report import read_run, share_table, summary_table, write_report
 
 
@@ -62,3 +66,42 @@ def test_predictions_without_their_columns_are_refused_by_name(tmp_path):
     (tmp_path / "predictions.csv").write_text("file,label\n")
     with pytest.raises(ValueError, match=r"predictions\.csv must have columns label, prediction and fold"):
         read_run(tmp_path)
+
+
+RECIPE = Path(__file__).parents[1] / "examples" / "urbansound8k"
+
+
+def test_every_frontend_runs_on_every_fold_once(tmp_path, monkeypatch, capsys):
+    started = []
+
+    def run(command, **_):
+        started.append(command)
+        folder = Path(next(part for part in command if part.startswith("--run_dir=")).partition("=")[2])
+        (folder / "predictions.csv").write_text("label,prediction,fold\nsiren,siren,1\n")
+        return type("Done", (), {"returncode": 0})
+
+    monkeypatch.setattr("subprocess.run", run)
+    arguments = ["--out", str(tmp_path), "--folds", "1", "2", "--frontends", "mel", "cos-gauss-heads"]
+    arguments += ["--sample_rate", "16000", "--", "--data.root=here"]
+    assert cross_validation.main(RECIPE, ["1"], arguments) == 0
+    assert [command[0] for command in started] == [sys.executable] * 4
+    heads = shlex.join(started[1])
+    for part in (
+        "frontends/cos-gauss-heads.yaml",
+        "--data.test_fold=1",
+        "--data.sample_rate=16000",
+        "--model.frontend.init_args.frontend.init_args.sample_rate=16000",
+        "--data.root=here",
+    ):
+        assert part in heads
+    assert "100.0" in capsys.readouterr().out
+    assert cross_validation.main(RECIPE, ["1"], arguments) == 0
+    assert len(started) == 4
+    assert cross_validation.main(RECIPE, ["1"], [*arguments, "--data.batch_size=1"]) == 2
+    assert "has a run of another command" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_stops_the_comparison_and_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: type("Done", (), {"returncode": 3}))
+    assert cross_validation.main(RECIPE, ["1"], ["--out", str(tmp_path), "--frontends", "mel"]) == 3
+    assert "mel, fold 1 ended with 3" in capsys.readouterr().err

@@ -117,6 +117,9 @@ def test_urban_sounds_are_trained_in_stages_and_the_run_is_in_its_folder(tmp_pat
     result = json.loads((tmp_path / "test.json").read_text())
     assert result["accuracy"] == pytest.approx(right, abs=1e-6)
     assert sum(map(sum, result["confusion"])) == len(predictions)
+    said = finish(start("urbansound8k", "fit", tmp_path, {**config, "seed_everything": 1}, "--pictures=0"), 1)
+    assert "has a run with other settings" in said
+    assert "seed_everything: 0 before, 1 now" in said
     restored = Classifier.load_from_checkpoint(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu")
     assert not restored.heads_bypassed
     assert type(restored.frontend).__name__ == "MultiHeadRelevance"

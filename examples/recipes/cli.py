@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -71,8 +72,25 @@ class RecipeCLI(LightningCLI):
         """Train, from the last checkpoint of the run's folder if it has one."""
         last = Path(self.trainer.default_root_dir) / "checkpoints" / "last.ckpt"
         if ckpt_path is None and self._get(self.config_init, "resume") and last.exists():
+            self._refuse_other_settings(last.parent.parent)
             ckpt_path = str(last)
         self.trainer.fit(model, ckpt_path=ckpt_path, **kwargs)
+
+    def _refuse_other_settings(self, folder: Path) -> None:
+        """Stop where a run would go on with another model, other data or another seed than it began with."""
+        began = folder / "config.yaml"
+        if not began.exists():
+            return
+        text = self._parser(str(self.subcommand)).dump(self.config.get(str(self.subcommand)), skip_none=False)
+        before, now = (_flat(yaml.safe_load(content)) for content in (began.read_text(encoding="utf-8"), text))
+        changed = [
+            f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
+            for name in sorted(before.keys() | now.keys())
+            if name.startswith(("model.", "data.", "seed_everything")) and before.get(name) != now.get(name)
+        ]
+        if changed := [line for line in changed if not line.startswith(("data.workers:", "data.cache:"))]:
+            lines = "\n  ".join(changed)
+            raise SystemExit(f"error: {folder} has a run with other settings (another --run_dir):\n  {lines}")
 
     def after_fit(self) -> None:
         """Test the checkpoint that the configuration names."""
@@ -81,6 +99,14 @@ class RecipeCLI(LightningCLI):
         name = "best.ckpt" if self._get(self.config_init, "test_best") else "last.ckpt"
         checkpoint = Path(self.trainer.default_root_dir) / "checkpoints" / name
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(checkpoint))
+
+
+def _flat(config: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Give every value of a nested configuration by its path."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {path + name: value}
+    return flat
 
 
 def main(recipe: Path) -> None:

@@ -7,6 +7,7 @@ one that was killed goes on from its last epoch. So the same command, typed agai
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,22 +44,33 @@ def main(recipe: Path, folds: Sequence[str], arguments: Sequence[str] | None = N
     for fold in options.folds:  # fold by fold, so that all front-ends can be compared early
         for name in options.frontends:
             folder = options.out / name / f"fold{fold}"
-            if not (folder / PREDICTIONS).exists():
+            command = _command(recipe, known[name], fold, folder, options)
+            record, line = folder / "command.txt", shlex.join(command[1:])
+            finished = (folder / PREDICTIONS).exists()
+            if finished and (not record.exists() or record.read_text(encoding="utf-8") != line):
+                print(f"{parser.prog}: error: {folder} has a run of another command (another --out)", file=sys.stderr)
+                return 2
+            if not finished:
                 print(f"== {name}, fold {fold}: {folder}", file=sys.stderr, flush=True)
-                configs = [known[name], *options.config]  # on top of recipe.yaml, which train.py reads by itself
-                command = [sys.executable, str(recipe / "train.py"), "fit", *(f"--config={path}" for path in configs)]
-                command += [f"--data.test_fold={fold}", f"--run_dir={folder}", *options.overrides]
-                if options.sample_rate is not None:
-                    paths = ["data.sample_rate", *_sample_rates(yaml.safe_load(known[name].read_text()))]
-                    command += [f"--{path}={options.sample_rate}" for path in paths]
-                code = subprocess.run(command, check=False).returncode
-                if code:
-                    print(f"{parser.prog}: error: {name}, fold {fold} ended with {code}: {command}", file=sys.stderr)
+                folder.mkdir(parents=True, exist_ok=True)
+                record.write_text(line, encoding="utf-8")
+                if code := subprocess.run(command, check=False).returncode:
+                    print(f"{parser.prog}: error: {name}, fold {fold} ended with {code}: {line}", file=sys.stderr)
                     return code
             runs.setdefault(name, []).append(read_run(folder))
     print(write_report(runs, options.out))
     print(f"\n{options.out / 'results.md'}")
     return 0
+
+
+def _command(recipe: Path, frontend: Path, fold: str, folder: Path, options: argparse.Namespace) -> list[str]:
+    configs = [frontend, *options.config]  # on top of recipe.yaml, which train.py reads by itself
+    command = [sys.executable, str(recipe / "train.py"), "fit", *(f"--config={path}" for path in configs)]
+    command += [f"--data.test_fold={fold}", f"--run_dir={folder}", *options.overrides]
+    if options.sample_rate is not None:
+        paths = ["data.sample_rate", *_sample_rates(yaml.safe_load(frontend.read_text(encoding="utf-8")))]
+        command += [f"--{path}={options.sample_rate}" for path in paths]
+    return command
 
 
 def _sample_rates(config: Mapping[str, Any], path: str = "") -> Iterator[str]:
