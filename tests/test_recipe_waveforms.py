@@ -104,6 +104,8 @@ def test_correction_undoes_a_coloration():
     color = [1.0, 0.6, 0.2]  # minimum phase, no zeros on the circle
     taps = fit([(noise, lfilter(color, 1.0, noise)) for noise in noises[:3]])
     corrected = only(correction=taps)(lfilter(color, 1.0, noises[3]).astype(np.float32), epoch=0, index=0)
+    left_alone = only(correction=taps)(TONE, epoch=0, index=0, correct=False)
+    np.testing.assert_array_equal(left_alone, TONE)
     _, before = welch(noises[3], nperseg=512)
     _, after = welch(corrected, nperseg=512)
     decibels = 10 * np.log10(after / before)[2:-2]

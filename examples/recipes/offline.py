@@ -24,7 +24,7 @@ import soundfile
 from tqdm import tqdm
 
 from recipes.catalog import COPIES, READERS, BadDataError, Catalog
-from recipes.spectrum_correction import fit, parallel_clips
+from recipes.spectrum_correction import REFERENCE, fit, parallel_clips
 from recipes.store import GIB, decode
 from recipes.waveforms import WaveformAugmentation
 
@@ -108,7 +108,7 @@ def _write(task: tuple[int, int]) -> Path:
         return decode(catalog.clips[k].path, augment.sample_rate)
 
     waveform = decode(clip.path, augment.sample_rate)
-    waveform = augment(waveform, epoch=copy, index=i, same_class=same_class)
+    waveform = augment(waveform, epoch=copy, index=i, same_class=same_class, correct=clip.device != REFERENCE)
     waveform = waveform / max(1.0, float(np.abs(waveform).max()))  # louder than full scale would clip in a file
     temporary = path.with_suffix(f".{os.getpid()}.part")
     soundfile.write(temporary, waveform, augment.sample_rate, format="FLAC", subtype="PCM_16")

@@ -12,6 +12,7 @@ from scipy.signal import firwin2, stft
 from recipes.catalog import Catalog
 
 PAIRS = 150  # as published
+REFERENCE = "a"  # device
 
 
 def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]], n_fft: int = 2048) -> np.ndarray:
@@ -42,7 +43,7 @@ def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]], n_fft: int = 2048) -> np
     return taps
 
 
-def parallel_clips(catalog: Catalog, reference: str = "a", fold: str = "train") -> list[tuple[int, int]]:
+def parallel_clips(catalog: Catalog, reference: str = REFERENCE, fold: str = "train") -> list[tuple[int, int]]:
     """Find clips of the same sound by two devices: names that differ in the device alone.
 
     Args:

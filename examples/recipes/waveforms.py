@@ -65,6 +65,7 @@ class WaveformAugmentation:
         epoch: int,
         index: int,
         same_class: Callable[[], np.ndarray] | None = None,
+        correct: bool = True,
     ) -> np.ndarray:
         """Change one waveform.
 
@@ -73,6 +74,7 @@ class WaveformAugmentation:
             epoch: Number of the epoch, or of the copy.
             index: Number of the clip.
             same_class: Gives another waveform of its class; ``None`` leaves mixing out.
+            correct: Whether spectrum correction may be applied: not to recordings of the reference device.
 
         Returns:
             Shape ``(time,)``, float32. It depends on the waveforms, seed, epoch and index only.
@@ -84,7 +86,7 @@ class WaveformAugmentation:
         length = len(waveform)
         chosen = choice.random(5) < self.probability
         weight = choice.uniform(*self.mix)
-        if self.correction is not None and chosen[0]:
+        if self.correction is not None and correct and chosen[0]:
             half = len(self.correction) // 2
             waveform = fftconvolve(waveform, self.correction)[half : half + length]
         if same_class is not None and chosen[1] and weight < 1:
