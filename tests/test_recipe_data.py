@@ -1,5 +1,9 @@
 import os
 import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import soundfile
 from dcase2020_task1a import dataset as dcase
 from dcase2020_task1a import make_fixture as dcase_fixture
 from recipes import folders
+from recipes import store as store_module
 from recipes.catalog import BadDataError, Catalog, Clip
 from recipes.store import Store, decode
 from urbansound8k import dataset as urbansound
@@ -81,6 +86,19 @@ def test_every_bad_row_is_listed_or_left_out_on_request(urban, tmp_path):
     assert (len(catalog.clips), len(catalog.skipped)) == (95, 6)
 
 
+def test_a_clip_in_two_folds_is_refused(urban, tmp_path):
+    def repeat(lines):
+        rows = [line.split(",") for line in lines]
+        elsewhere, around = list(rows[1]), list(rows[1])
+        elsewhere[5], around[5], around[0] = "2", "3", f"../fold1/{rows[1][0]}"
+        return [",".join(row) for row in [*rows, elsewhere, around]]
+
+    with pytest.raises(BadDataError) as raised:
+        urbansound.read(with_table(urban, tmp_path, repeat))
+    for part in ("2 of 102", "line 102: 100000-0-0-0.wav is there twice", "line 103: ", "without folders"):
+        assert part in str(raised.value)
+
+
 def test_wrong_columns_stop_even_when_bad_rows_are_skipped(urban, tmp_path):
     root = with_table(urban, tmp_path, lambda lines: [lines[0].replace("classID", "class_id"), *lines[1:]])
     with pytest.raises(BadDataError, match=r"must have the columns .* \(no \['classID'\]\)"):
@@ -94,12 +112,25 @@ def test_bad_rows_of_tau_are_listed(tau, tmp_path):
     (root / "evaluation_setup").mkdir(parents=True)
     (root / "audio").symlink_to(tau / "dev" / "audio")
     good = "audio/bus-helsinki-1-0-a.wav"
-    rows = [f"{good}\tbus", f"{good}\tbus", "audio/bus-helsinki-1-0-z.wav\tbus", "audio/bus-helsinki-1-0-b.wav\tmoon"]
+    rows = [
+        f"{good}\tbus",
+        f"{good}\tbus",
+        "audio/bus-helsinki-1-0-z.wav\tbus",
+        "audio/bus-helsinki-1-0-b.wav\tmoon",
+        "audio/bus-helsinki-1-0-c.wav\tpark",
+    ]
     (root / "evaluation_setup" / "fold1_train.csv").write_text("filename\tscene_label\n" + "\n".join(rows) + "\n")
     (root / "evaluation_setup" / "fold1_evaluate.csv").write_text(f"filename\tscene_label\n{good}\tbus\n")
     with pytest.raises(BadDataError) as raised:
         dcase.read(root)
-    for part in ("4 of 5", "fold1_train.csv, line 3", "-z.wav", "got 'moon'", "is in fold1_train.csv, line 3 already"):
+    for part in (
+        "5 of 6",
+        "must start with its scene, park",
+        "fold1_train.csv, line 3",
+        "-z.wav",
+        "got 'moon'",
+        "is in fold1_train.csv, line 3 already",
+    ):
         assert part in str(raised.value)
 
 
@@ -170,6 +201,37 @@ def test_a_cache_is_read_again_until_a_file_changes_and_goes_to_other_processes(
     os.utime(catalog.clips[0].path, ns=(0, 0))
     with pytest.raises(BaseException, match="decoded again"):
         Store(catalog, 8000, tmp_path / "cache", progress=False)
+
+
+def test_a_cache_that_was_cut_short_is_decoded_again(tmp_path):
+    catalog = sounds(tmp_path)
+    Store(catalog, 8000, tmp_path / "cache", progress=False)
+    file = next((tmp_path / "cache").glob("*.f32"))
+    for spoil in (lambda: os.truncate(file, 100), file.unlink):
+        spoil()
+        store = Store(catalog, 8000, tmp_path / "cache", progress=False)
+        for i, clip in enumerate(catalog.clips):
+            np.testing.assert_array_equal(store[i], decode(clip.path, 8000))
+
+
+def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path):
+    catalog, cache = sounds(tmp_path), tmp_path / "cache"
+    script = (
+        "import os, pathlib, pickle, signal, sys, recipes.store as store\n"
+        "catalog, cache = pickle.loads(bytes.fromhex(sys.argv[1])), pathlib.Path(sys.argv[2])\n"
+        "decode = store.decode\n"
+        "def kill(path, rate):\n"
+        "    return os.kill(os.getpid(), signal.SIGKILL) if path.name == '2.wav' else decode(path, rate)\n"
+        "store.decode = kill\n"
+        "store.Store(catalog, 8000, cache, progress=False, workers=1)\n"
+    )
+    examples = str(Path(store_module.__file__).parents[1])
+    arguments = [sys.executable, "-c", script, pickle.dumps(catalog).hex(), str(cache)]
+    done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": examples}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.suffix for path in cache.iterdir()] == [".part"]
+    store = Store(catalog, 8000, cache, progress=False)
+    assert all(np.array_equal(store[i], decode(clip.path, 8000)) for i, clip in enumerate(catalog.clips))
 
 
 def test_a_stopped_decoding_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch):

@@ -6,9 +6,9 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -102,7 +102,7 @@ class Store:
         else:
             stem = folder / _fingerprint(clips, sample_rate)
             self._file, index = stem.with_suffix(".f32"), stem.with_suffix(".json")
-            if not index.exists():
+            if not _is_whole(self._file, index):
                 self._write(clips, self._file, index)
             content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
             lengths, problems = content["lengths"], {int(i): text for i, text in content["problems"].items()}
@@ -151,9 +151,10 @@ class Store:
                 "(another folder, a lower sample_rate, or null for memory)"
             )
         lengths, problems = [], {}
-        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        # Not mkstemp: others who share the folder could not read its files.
+        name = file.with_suffix(f".{secrets.token_hex(4)}.part")
         try:
-            with os.fdopen(handle, "wb") as part:
+            with name.open("xb") as part:
                 for i, waveform in enumerate(self._decoded(clips)):
                     if isinstance(waveform, BadDataError):
                         problems[i] = str(waveform)
@@ -163,12 +164,20 @@ class Store:
                         lengths.append(len(waveform))
             os.replace(name, file)
         except BaseException:
-            os.unlink(name)
+            name.unlink(missing_ok=True)
             raise
         # The index comes last: where there is one, the file is whole.
-        temporary = index.with_suffix(f".{os.getpid()}.part")
+        temporary = index.with_suffix(f".{secrets.token_hex(4)}.part")
         temporary.write_text(json.dumps({"lengths": lengths, "problems": problems}), encoding="utf-8")
         os.replace(temporary, index)
+
+
+def _is_whole(file: Path, index: Path) -> bool:
+    """Whether there is a cache with all its samples: one that was cut short would be read as shorter clips."""
+    if not (index.exists() and file.exists()):
+        return False
+    lengths: list[int] = json.loads(index.read_text(encoding="utf-8"))["lengths"]
+    return file.stat().st_size == 4 * sum(lengths)
 
 
 def _samples(path: Path, sample_rate: int) -> int:

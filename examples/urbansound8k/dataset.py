@@ -1,8 +1,8 @@
 """UrbanSound8K as its authors distribute it: ``metadata/UrbanSound8K.csv`` and ``audio/fold1`` to ``audio/fold10``.
 
 soundata downloads the set and checks its files against its checksums (``python examples/urbansound8k/dataset.py
-ROOT``). Reading it for training is ours, since soundata stops at the first bad row, knows no other rate or channel
-than librosa's first, and cannot read a generated tree, whose checksums differ.
+ROOT``). Reading it for training is ours, since soundata checks neither folds nor classes, stops at the first row
+that it cannot parse, and takes its list of clips from an index to download, in which a generated tree's are not.
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ def read(root: Path, *, skip_bad: bool = False) -> Catalog:
     """
     clips: list[Clip] = []
     problems: list[str] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for place, row in read_rows(root / TABLE, COLUMNS):
-        path = root / "audio" / f"fold{row['fold']}" / row["slice_file_name"]
+        name = row["slice_file_name"]
+        folder = root / "audio" / f"fold{row['fold']}"
+        path = folder / name
         problem = None
         if row["fold"] not in map(str, range(1, 11)):
             problem = f"fold must be 1 to 10, got {row['fold']!r}"
@@ -56,11 +58,13 @@ def read(root: Path, *, skip_bad: bool = False) -> Catalog:
             problem = f"class must be one of the ten of the set, got {row['class']!r}"
         elif row["classID"] != str(CLASSES.index(row["class"])):
             problem = f"classID of {row['class']} must be {CLASSES.index(row['class'])}, got {row['classID']!r}"
-        elif path in seen:
-            problem = f"{row['slice_file_name']} is there twice"
+        elif name in seen:  # in any fold: a clip in two folds is trained on and tested
+            problem = f"{name} is there twice"
         else:
             problem = check_file(root, path)
-        seen.add(path)
+            if problem is None and path.parent != folder:  # into another fold, past the check above
+                problem = f"slice_file_name must be a name without folders, got {name!r}"
+        seen.add(name)
         if problem is None:
             clips.append(Clip(path, CLASSES.index(row["class"]), row["fold"]))
         else:
@@ -75,4 +79,5 @@ if __name__ == "__main__":
 
     dataset = soundata.initialize("urbansound8k", data_home=str(parser.parse_args().root))
     dataset.download()
-    dataset.validate()
+    missing, invalid = dataset.validate()
+    sys.exit(any(missing.values()) or any(invalid.values()))
