@@ -1,4 +1,6 @@
 import random
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from dcase2020_task1a import dataset, make_fixture
 from hypothesis import given
 from hypothesis import strategies as st
 from recipes import offline
-from recipes.catalog import BadDataError, add_copies
+from recipes.catalog import BadDataError, Catalog, Clip, add_copies
 from recipes.spectrum_correction import fit, parallel_clips
 from recipes.waveforms import WaveformAugmentation, fit_length
 from scipy.signal import lfilter, welch
@@ -71,6 +73,13 @@ def test_speed_changes_the_distance_of_clicks():
     assert period == pytest.approx(RATE // 8, rel=0.1)
 
 
+@pytest.mark.parametrize("speed", [0.25, 0.5])
+def test_the_slowest_speeds_are_the_same_again(speed):
+    noise = np.random.default_rng(0).standard_normal(22050).astype(np.float32)
+    slow = WaveformAugmentation(44100, **{**OFF, "speed": (speed, speed)}, probability=1.0)
+    np.testing.assert_array_equal(slow(noise, epoch=0, index=0), slow(noise, epoch=0, index=0))
+
+
 def test_noise_is_at_most_its_share_of_the_peak():
     levels = [np.std(only(noise=0.01)(0.5 * TONE, epoch=0, index=i) - 0.5 * TONE) for i in range(20)]
     assert min(levels) > 0
@@ -132,6 +141,16 @@ def test_parallel_clips_differ_in_the_device_alone(tau):
         assert a.path.stem[:-2] == b.path.stem.rsplit("-", 1)[0]
 
 
+def test_parallel_clips_of_a_set_of_the_real_size_are_of_every_device():
+    devices = ("a", "b", "c", "s1", "s2", "s3")
+    clips = [Clip(Path(f"bus-lyon-{i}-{i}-{device}.wav"), 0, "train", device) for i in range(750) for device in devices]
+    pairs = parallel_clips(Catalog(("bus",), tuple(clips)))
+    assert len(pairs) == 150
+    counts = Counter(clips[other].device for _, other in pairs)
+    assert set(counts) == set(devices[1:])
+    assert min(counts.values()) >= 15  # 30 expected, standard deviation 5
+
+
 def test_copies_are_written_on_request_alone_and_not_twice(tau, tmp_path, capsys):
     arguments = ["dcase2020_task1a", str(tau), str(tmp_path / "out"), "--copies", "1", "--jobs", "1"]
     assert offline.main(arguments) == 0
@@ -154,6 +173,23 @@ def test_copies_are_written_on_request_alone_and_not_twice(tau, tmp_path, capsys
     assert offline.main([*arguments, "--yes"]) == 0
     assert files[0].read_bytes() == first
     assert files[1].stat().st_mtime_ns == kept
+
+
+def test_finished_copies_need_no_room_and_are_not_taken_for_those_of_other_settings(tau, tmp_path, capsys, monkeypatch):
+    arguments = ["dcase2020_task1a", str(tau), str(tmp_path / "out"), "--copies", "1", "--jobs", "1", "--yes"]
+    assert offline.main(arguments) == 0
+    with pytest.raises(SystemExit):
+        offline.main([*arguments, "--seed", "1"])
+    assert "has copies made with" in capsys.readouterr().err
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10**5, "total": 10**6}))
+    assert offline.main(arguments) == 0
+    assert "0 clips of 60" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bad", ["--copies", "--sample_rate", "--jobs"])
+def test_counts_below_one_are_refused(tau, tmp_path, bad):
+    with pytest.raises(SystemExit):
+        offline.main(["dcase2020_task1a", str(tau), str(tmp_path / "out"), bad, "0"])
 
 
 def test_a_disk_that_would_be_full_is_refused(tau, tmp_path, capsys, monkeypatch):

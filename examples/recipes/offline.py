@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import json
 import os
 import shutil
 import sys
@@ -29,6 +30,7 @@ from recipes.store import GIB, decode
 from recipes.waveforms import WaveformAugmentation
 
 BYTES = 2  # a sample of 16-bit FLAC, at most
+SETTINGS = "settings.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--yes", action="store_true", help="write")
     options = parser.parse_args(arguments)
+    if min(options.copies, options.sample_rate, options.jobs) < 1:
+        parser.error("--copies, --sample_rate and --jobs must be at least 1")
+    settings = {name: str(getattr(options, name)) for name in ("dataset", "sample_rate", "seed", "test_fold")}
+    settings["root"] = str(options.root.resolve())
+    kept = options.out / SETTINGS
+    if kept.exists() and (before := json.loads(kept.read_text(encoding="utf-8"))) != settings:
+        parser.error(f"{options.out} has copies made with {before}, not with {settings} (name another folder)")
     try:
         catalog = importlib.import_module(READERS[options.dataset]).read(options.root)
         chosen = [i for i, clip in enumerate(catalog.clips) if clip.fold not in (options.test_fold, "blind")]
@@ -51,11 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BadDataError, soundfile.LibsndfileError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
-    seconds = options.copies * sum(files.values())
+    tasks = [(i, copy) for i in chosen for copy in range(options.copies)]
+    todo = [i for i, copy in tasks if not (options.out / _name(catalog, i, copy)).exists()]
+    seconds = sum(files[i] for i in todo)
     size, parent = seconds * options.sample_rate * BYTES, _existing(options.out)
     disk = shutil.disk_usage(parent)
     print(
-        f"{options.copies * len(chosen):,} clips of {len(chosen):,}, {seconds / 3600:.1f} hours, at most "
+        f"{len(todo):,} clips of {len(chosen):,}, {seconds / 3600:.1f} hours, at most "
         f"{size / GIB:.2f} GiB in {options.out}; {disk.free / GIB:.1f} GiB are free"
     )
     if disk.free - size < 0.1 * disk.total:
@@ -65,12 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nothing written: --yes writes")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(settings), encoding="utf-8")
     correction = None
     if pairs := parallel_clips(catalog):
         waveforms = ([decode(catalog.clips[i].path, options.sample_rate) for i in pair] for pair in pairs)
         correction = fit((reference, other) for reference, other in waveforms)
     augment = WaveformAugmentation(options.sample_rate, correction=correction, seed=options.seed)
-    tasks = [(i, copy) for i in chosen for copy in range(options.copies)]
     context = get_context("spawn")
     initial = (catalog, chosen, augment, options.out)
     with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_start, initargs=initial) as pool:
@@ -98,7 +109,7 @@ def _write(task: tuple[int, int]) -> Path:
     """Write one copy, whole or not at all, unless it is there."""
     (i, copy), (catalog, chosen, augment, out) = task, _shared
     clip = catalog.clips[i]
-    path = out / f"{clip.path.stem}-{i}-copy{copy}.flac"
+    path = out / _name(catalog, i, copy)
     if path.exists():
         return path
 
@@ -114,6 +125,10 @@ def _write(task: tuple[int, int]) -> Path:
     soundfile.write(temporary, waveform, augment.sample_rate, format="FLAC", subtype="PCM_16")
     os.replace(temporary, path)
     return path
+
+
+def _name(catalog: Catalog, i: int, copy: int) -> str:
+    return f"{catalog.clips[i].path.stem}-{i}-copy{copy}.flac"
 
 
 def _existing(folder: Path) -> Path:

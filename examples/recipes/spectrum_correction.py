@@ -52,7 +52,7 @@ def parallel_clips(catalog: Catalog, reference: str = REFERENCE, fold: str = "tr
         fold: Where to look.
 
     Returns:
-        Indices of the reference's clip and of the other's, at most `PAIRS`, spread over the set.
+        Indices of the reference's clip and of the other's, at most `PAIRS`, chosen at random but always the same.
     """
     takes: dict[str, dict[str, int]] = defaultdict(dict)
     for i, clip in enumerate(catalog.clips):
@@ -65,4 +65,6 @@ def parallel_clips(catalog: Catalog, reference: str = REFERENCE, fold: str = "tr
         for device, i in sorted(devices.items())
         if device != reference
     ]
-    return found[:: max(1, -(-len(found) // PAIRS))]
+    # At random: at regular distances they could all be of one device.
+    order = np.random.default_rng(0).permutation(len(found))[:PAIRS]
+    return [found[i] for i in sorted(order)]

@@ -14,8 +14,8 @@ class WaveformAugmentation:
     """Change a training waveform at random, the same way whenever an epoch is run.
 
     Each kind of change is made with the same probability, in this order: spectrum correction, mixing with a clip of the
-    same class, speed, pitch, noise. Pitch, speed and noise are audiomentations'. The length stays: a slowed-down
-    clip is cut where the input ended, a sped-up one is repeated.
+    same class, speed, pitch, noise. Pitch and noise are audiomentations', and speed is the library's that its own is
+    made with. The length stays: a slowed-down clip is cut where the input ended, a sped-up one is repeated.
 
     Args:
         sample_rate: Samples per second.
@@ -80,7 +80,8 @@ class WaveformAugmentation:
             Shape ``(time,)``, float32. It depends on the waveforms, seed, epoch and index only.
         """
         # Imported here: it loads slowly, and only training needs it.
-        from audiomentations import AddGaussianNoise, PitchShift, TimeStretch
+        from audiomentations import AddGaussianNoise, PitchShift
+        from python_stretch import Signalsmith
 
         choice = np.random.default_rng((self.seed, epoch, index))
         length = len(waveform)
@@ -94,8 +95,11 @@ class WaveformAugmentation:
         waveform = waveform.astype(np.float32)
         with _seeded(int(choice.integers(2**32))):
             if chosen[2] and self.speed != (1, 1):
-                stretch = TimeStretch(*self.speed, leave_length_unchanged=False, p=1.0)
-                waveform = fit_length(stretch(waveform, self.sample_rate), length)
+                # audiomentations' TimeStretch does not seed this, whose phases are random at a factor of 0.5 and below.
+                stretch = Signalsmith.Stretch(int(choice.integers(2**31)))
+                stretch.preset(1, self.sample_rate)
+                stretch.setTimeFactor(choice.uniform(*self.speed))
+                waveform = fit_length(np.asarray(stretch.process(waveform[np.newaxis]))[0], length)
             if chosen[3] and self.pitch:
                 shift = PitchShift(-self.pitch, self.pitch, p=1.0)
                 waveform = fit_length(shift(waveform, self.sample_rate), length)
