@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
+from confusion import draw_confusion
 from sklearn.metrics import confusion_matrix
 from sound_folders import SoundSet
 from torch import Tensor
@@ -177,18 +177,7 @@ def _confusion(cells: list[dict[str, Any]], classes: list[str], name: str, out: 
             for true, row in zip(classes, counts, strict=True)
         ],
     )
-    fig = Figure(figsize=(7.5, 6.5), layout="constrained")
-    ax = fig.subplots()
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    for i, j in torch.cartesian_prod(*[torch.arange(len(classes))] * 2).tolist():
-        if counts[i, j]:
-            color = "black" if shares[i, j] > 0.5 else "white"
-            ax.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=8)
-    ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    ax.set_yticks(range(len(classes)), classes)
-    ax.set(xlabel="predicted", ylabel="true", title=f"{name}: held-out clips")
-    fig.colorbar(image, ax=ax, label="share of the true class")
+    fig = draw_confusion(counts, classes, f"{name}: held-out clips")
     fig.savefig(out / "figures" / f"confusion_{name}.png", dpi=110)
 
 

@@ -7,14 +7,14 @@ nor devices, and takes its list of clips from an index to download, in which a g
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from recipes.catalog import Catalog, Clip, check_file, make_catalog, read_rows
+from recipes import download
+from recipes.catalog import BLIND, Catalog, Clip, check_file, make_catalog, read_rows
 
 CLASSES = (
     "airport",
@@ -78,18 +78,10 @@ def read(root: Path, *, skip_bad: bool = False, blind: Path | None = None) -> Ca
             if problem := check_file(blind, path):
                 problems.append(f"{place}: {problem}")
             else:
-                clips.append(Clip(path, None, "blind"))
+                clips.append(Clip(path, None, BLIND))
     return make_catalog(CLASSES, clips, problems, skip_bad=skip_bad, source=root)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description="Download the development and the evaluation set (50 GB) with soundata and check their files."
-    )
-    parser.add_argument("root", type=Path, help="folder to download into")
-    import soundata
-
-    dataset = soundata.initialize("tau2020uas_mobile", data_home=str(parser.parse_args().root))
-    dataset.download()
-    missing, invalid = dataset.validate()
-    sys.exit(any(missing.values()) or any(invalid.values()))
+    sets = "the development and the evaluation set (50 GB)"
+    sys.exit(download.main("tau2020uas_mobile", f"Download {sets} with soundata and check their files."))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from confusion import draw_confusion
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 import learnable_frontends
 from learnable_frontends import MultiHeadRelevance
 from learnable_frontends.plotting import plot_center_frequencies, plot_frequency_responses, plot_relevance
+from recipes.files import write_whole
 
 
 class Pictures(Callback):
@@ -73,7 +75,10 @@ class Pictures(Callback):
             waveform, _, _ = clips.dataset[next(iter(clips.sampler))]
             yield "masks", plot_relevance(frontend, torch.from_numpy(waveform).to(module.device))[0]
         if trainer.val_dataloaders:
-            yield "confusion", _confusion(module.metrics["confusion"].compute().cpu(), module.classes)
+            yield (
+                "confusion",
+                draw_confusion(module.metrics["confusion"].compute().cpu().numpy(), module.classes, "validation clips"),
+            )
 
 
 class Complexity(Callback):
@@ -117,9 +122,7 @@ class RunRecord(SaveConfigCallback):
         path = folder / "run.json"
         starts = json.loads(path.read_text()) if path.exists() else []
         text = json.dumps([*starts, describe_start(trainer, self.config["seed_everything"])], indent=1)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text + "\n")
 
 
 def describe_start(trainer: Trainer, seed: int) -> dict[str, Any]:
@@ -161,16 +164,3 @@ class ResumeNotice(Callback):
                 f"What was trained of epoch {done + 1} before the stop is lost, and trained again alike.",
                 file=sys.stderr,
             )
-
-
-def _confusion(counts: Tensor, classes: tuple[str, ...]) -> Figure:
-    """Draw counts, shape ``(true, predicted)``."""
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    ax = figure.subplots()
-    ax.imshow(counts / counts.sum(1, keepdim=True).clamp_min(1), cmap="cividis", vmin=0, vmax=1)
-    for i, j in counts.nonzero().tolist():
-        ax.text(j, i, str(int(counts[i, j])), ha="center", va="center", color="gray")
-    ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    ax.set_yticks(range(len(classes)), classes)
-    ax.set(xlabel="predicted", ylabel="true")
-    return figure

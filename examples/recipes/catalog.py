@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 READERS = {
     "urbansound8k": "urbansound8k.dataset",
     "dcase2020_task1a": "dcase2020_task1a.dataset",
     "folders": "recipes.folders",
 }
+BLIND = "blind"  # the fold of clips without labels
 COPY_OF = "copy of "  # and the fold of the clip that was copied: the fold of an augmented copy
 COPIES = "augmented.csv"
 
@@ -51,6 +54,20 @@ class Catalog:
     classes: tuple[str, ...]
     clips: tuple[Clip, ...]
     skipped: tuple[str, ...] = ()
+
+
+def read_catalog(dataset: str, root: Path, **options: Any) -> Catalog:
+    """Read a data set by the name of its layout, a key of `READERS`; options are its reader's."""
+    catalog: Catalog = importlib.import_module(READERS[dataset]).read(root, **options)
+    return catalog
+
+
+def by_label(catalog: Catalog, chosen: Iterable[int]) -> dict[int | None, list[int]]:
+    """Give the clips of each class, of those chosen, in their order."""
+    found: dict[int | None, list[int]] = defaultdict(list)
+    for i in chosen:
+        found[catalog.clips[i].label].append(i)
+    return found
 
 
 def make_catalog(

@@ -16,6 +16,7 @@ from recipes.catalog import BadDataError
 from recipes.classifier import Classifier
 from recipes.data import RecipeData
 from recipes.results import WriteResults
+from recipes.settings import flatten
 
 
 class RecipeCLI(LightningCLI):
@@ -82,7 +83,7 @@ class RecipeCLI(LightningCLI):
         if not began.exists():
             return
         text = self._parser(str(self.subcommand)).dump(self.config.get(str(self.subcommand)), skip_none=False)
-        before, now = (_flat(yaml.safe_load(content)) for content in (began.read_text(encoding="utf-8"), text))
+        before, now = (flatten(yaml.safe_load(content)) for content in (began.read_text(encoding="utf-8"), text))
         changed = [
             f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
             for name in sorted(before.keys() | now.keys())
@@ -99,14 +100,6 @@ class RecipeCLI(LightningCLI):
         name = "best.ckpt" if self._get(self.config_init, "test_best") else "last.ckpt"
         checkpoint = Path(self.trainer.default_root_dir) / "checkpoints" / name
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(checkpoint))
-
-
-def _flat(config: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Give every value of a nested configuration by its path."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {path + name: value}
-    return flat
 
 
 def main(recipe: Path) -> None:

@@ -10,13 +10,14 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from recipes.report import PREDICTIONS, Run, read_run, write_report
+from recipes.files import PREDICTIONS
+from recipes.report import Run, read_run, write_report
+from recipes.settings import flatten
 
 
 def main(recipe: Path, folds: Sequence[str], arguments: Sequence[str] | None = None) -> int:
@@ -68,15 +69,8 @@ def _command(recipe: Path, frontend: Path, fold: str, folder: Path, options: arg
     command = [sys.executable, str(recipe / "train.py"), "fit", *(f"--config={path}" for path in configs)]
     command += [f"--data.test_fold={fold}", f"--run_dir={folder}", *options.overrides]
     if options.sample_rate is not None:
-        paths = ["data.sample_rate", *_sample_rates(yaml.safe_load(frontend.read_text(encoding="utf-8")))]
+        # A front-end with heads has its filterbank's inside.
+        found = flatten(yaml.safe_load(frontend.read_text(encoding="utf-8")))
+        paths = ["data.sample_rate", *(path for path in found if path.endswith(".sample_rate"))]
         command += [f"--{path}={options.sample_rate}" for path in paths]
     return command
-
-
-def _sample_rates(config: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Give the path of every ``sample_rate`` in a configuration: a front-end with heads has another inside."""
-    for name, value in config.items():
-        if name == "sample_rate":
-            yield path + name
-        elif isinstance(value, Mapping):
-            yield from _sample_rates(value, f"{path}{name}.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,13 +12,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from recipes.catalog import COPY_OF, READERS, Catalog, add_copies
+from recipes.catalog import BLIND, COPY_OF, Catalog, add_copies, by_label, read_catalog
 from recipes.sampling import EpochSampler, Item
 from recipes.store import Store
 from recipes.waveforms import WaveformAugmentation
 
 Example = tuple[np.ndarray, int, int]
-BLIND = "blind"
 
 
 class Clips(Dataset[Example]):
@@ -44,9 +41,7 @@ class Clips(Dataset[Example]):
         seed: int = 0,
     ) -> None:
         self.store, self.length, self.augmentation, self.seed = store, length, augmentation, seed
-        self.partners: dict[int | None, list[int]] = defaultdict(list)
-        for i in partners:
-            self.partners[store.catalog.clips[i].label].append(i)
+        self.partners = by_label(store.catalog, partners)
 
     def __getitem__(self, item: Item) -> Example:
         epoch, i = item
@@ -191,7 +186,7 @@ class RecipeData(LightningDataModule):
     def _open(self) -> None:
         if not hasattr(self, "store"):
             blind = {} if self.blind is None else {"blind": self.blind}
-            catalog = importlib.import_module(READERS[self.dataset]).read(self.root, skip_bad=self.skip_bad, **blind)
+            catalog = read_catalog(self.dataset, self.root, skip_bad=self.skip_bad, **blind)
             if self.copies is not None:
                 catalog = add_copies(catalog, self.root, self.copies)
             self.store = Store(catalog, self.sample_rate, self.cache, skip_bad=self.skip_bad)

@@ -25,7 +25,7 @@ from learnable_frontends import Frontend, MelFrontend, MultiHeadRelevance
 from learnable_frontends.plotting import plot_center_frequencies, plot_relevance
 from recipes.catalog import BadDataError
 from recipes.classifier import Classifier
-from recipes.report import PREDICTIONS
+from recipes.files import PREDICTIONS
 from recipes.store import decode
 
 

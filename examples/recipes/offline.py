@@ -7,8 +7,6 @@ was. OUT gets a table, augmented.csv (file, source, label, copy), and a FLAC fil
 from __future__ import annotations
 
 import argparse
-import csv
-import importlib
 import json
 import os
 import shutil
@@ -24,7 +22,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from recipes.catalog import COPIES, READERS, BadDataError, Catalog
+from recipes.catalog import BLIND, COPIES, READERS, BadDataError, Catalog, by_label, read_catalog
+from recipes.files import write_table, write_whole
 from recipes.spectrum_correction import REFERENCE, fit, parallel_clips
 from recipes.store import GIB, decode
 from recipes.waveforms import WaveformAugmentation
@@ -54,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if kept.exists() and (before := json.loads(kept.read_text(encoding="utf-8"))) != settings:
         parser.error(f"{options.out} has copies made with {before}, not with {settings} (name another folder)")
     try:
-        catalog = importlib.import_module(READERS[options.dataset]).read(options.root)
-        chosen = [i for i, clip in enumerate(catalog.clips) if clip.fold not in (options.test_fold, "blind")]
+        catalog = read_catalog(options.dataset, options.root)
+        chosen = [i for i, clip in enumerate(catalog.clips) if clip.fold not in (options.test_fold, BLIND)]
         files = {i: soundfile.info(catalog.clips[i].path).duration for i in chosen}
     except (BadDataError, soundfile.LibsndfileError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
@@ -76,28 +75,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nothing written: --yes writes")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(settings), encoding="utf-8")
+    write_whole(kept, json.dumps(settings))
     correction = None
     if pairs := parallel_clips(catalog):
         waveforms = ([decode(catalog.clips[i].path, options.sample_rate) for i in pair] for pair in pairs)
         correction = fit((reference, other) for reference, other in waveforms)
     augment = WaveformAugmentation(options.sample_rate, correction=correction, seed=options.seed)
     context = get_context("spawn")
-    initial = (catalog, chosen, augment, options.out)
+    initial = (catalog, by_label(catalog, chosen), augment, options.out)
     with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_start, initargs=initial) as pool:
         made = list(tqdm(pool.map(_write, tasks, chunksize=8), total=len(tasks), unit="clip"))
     rows = []
     for path, (i, copy) in zip(made, tasks, strict=True):
         clip = catalog.clips[i]
         source = clip.path.relative_to(options.root).as_posix()
-        rows.append([path.name, source, catalog.classes[clip.label], copy])
-    with (options.out / COPIES).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["file", "source", "label", "copy"], *rows])
+        label = "" if clip.label is None else catalog.classes[clip.label]
+        rows.append([path.name, source, label, copy])
+    write_table(options.out / COPIES, [["file", "source", "label", "copy"], *rows])
     print(options.out)
     return 0
 
 
-_shared: tuple[Catalog, list[int], WaveformAugmentation, Path]
+_shared: tuple[Catalog, dict[int | None, list[int]], WaveformAugmentation, Path]
 
 
 def _start(*shared: object) -> None:
@@ -107,14 +106,14 @@ def _start(*shared: object) -> None:
 
 def _write(task: tuple[int, int]) -> Path:
     """Write one copy, whole or not at all, unless it is there."""
-    (i, copy), (catalog, chosen, augment, out) = task, _shared
+    (i, copy), (catalog, of_class, augment, out) = task, _shared
     clip = catalog.clips[i]
     path = out / _name(catalog, i, copy)
     if path.exists():
         return path
 
     def same_class() -> np.ndarray:
-        partners = [k for k in chosen if catalog.clips[k].label == clip.label]
+        partners = of_class[clip.label]
         k = partners[int(np.random.default_rng((augment.seed, copy, i, 1)).integers(len(partners)))]
         return decode(catalog.clips[k].path, augment.sample_rate)
 

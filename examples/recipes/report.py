@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from reporting import Accuracies, markdown_table, mean_and_spread, paired_difference, plain_table, plus_minus
 
+from recipes.files import PREDICTIONS
+
 Prediction = dict[str, str]
-PREDICTIONS = "predictions.csv"
 
 
 class Run(NamedTuple):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+
+from recipes.files import PREDICTIONS, write_table, write_whole
 
 Row = tuple[int, list[float]]
 
@@ -29,14 +29,14 @@ class WriteResults(Callback):
         """Begin anew."""
         self.rows = []
 
-    def on_predict_epoch_start(self, *_: Any) -> None:
-        """Begin anew."""
-        self.rows = []
-
     def on_test_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
         """Keep a batch."""
         del trainer, module
         self._keep(outputs, batch)
+
+    def on_predict_epoch_start(self, *_: Any) -> None:
+        """Begin anew."""
+        self.rows = []
 
     def on_predict_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, *_: Any
@@ -72,8 +72,8 @@ class WriteResults(Callback):
             "confusion": values["confusion"].tolist(),
         }
         folder = Path(trainer.default_root_dir)
-        _write(folder / "test.json", [json.dumps(result, indent=1)])
-        _write_table(folder / "predictions.csv", [head, *lines], ",")
+        write_whole(folder / "test.json", json.dumps(result, indent=1) + "\n")
+        write_table(folder / PREDICTIONS, [head, *lines])
 
     def on_predict_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Write the submission: file name, scene, probability of each scene."""
@@ -86,7 +86,7 @@ class WriteResults(Callback):
         for i, probabilities in rows:
             best = catalog.classes[probabilities.index(max(probabilities))]
             lines.append([catalog.clips[i].path.name, best, *(f"{p:.6g}" for p in probabilities)])
-        _write_table(Path(trainer.default_root_dir) / "submission.csv", lines, "\t")
+        write_table(Path(trainer.default_root_dir) / "submission.csv", lines, "\t")
 
     def _keep(self, outputs: Tensor, batch: dict[str, Tensor]) -> None:
         self.rows += zip(batch["index"].tolist(), outputs.double().exp().tolist(), strict=True)
@@ -97,16 +97,3 @@ class WriteResults(Callback):
             everyones = [None] * trainer.world_size
             torch.distributed.all_gather_object(everyones, self.rows)
         return sorted(row for rows in everyones for row in rows)
-
-
-def _write_table(path: Path, lines: Iterable[list[str]], delimiter: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(lines)
-    temporary.replace(path)
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -21,6 +21,7 @@ import soxr
 from tqdm import tqdm
 
 from recipes.catalog import BadDataError, Catalog, Clip, refuse
+from recipes.files import write_whole
 
 AT_ONCE = 64  # clips in memory while decoding
 GIB = 2**30
@@ -167,9 +168,7 @@ class Store:
             name.unlink(missing_ok=True)
             raise
         # The index comes last: where there is one, the file is whole.
-        temporary = index.with_suffix(f".{secrets.token_hex(4)}.part")
-        temporary.write_text(json.dumps({"lengths": lengths, "problems": problems}), encoding="utf-8")
-        os.replace(temporary, index)
+        write_whole(index, json.dumps({"lengths": lengths, "problems": problems}))
 
 
 def _is_whole(file: Path, index: Path) -> bool:

@@ -7,12 +7,12 @@ that it cannot parse, and takes its list of clips from an index to download, in 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from recipes import download
 from recipes.catalog import Catalog, Clip, check_file, make_catalog, read_rows
 
 CLASSES = (
@@ -73,11 +73,4 @@ def read(root: Path, *, skip_bad: bool = False) -> Catalog:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Download UrbanSound8K (6 GB) with soundata and check its files.")
-    parser.add_argument("root", type=Path, help="folder to download into")
-    import soundata
-
-    dataset = soundata.initialize("urbansound8k", data_home=str(parser.parse_args().root))
-    dataset.download()
-    missing, invalid = dataset.validate()
-    sys.exit(any(missing.values()) or any(invalid.values()))
+    sys.exit(download.main("urbansound8k", "Download UrbanSound8K (6 GB) with soundata and check its files."))
