@@ -124,7 +124,7 @@ class CNNLSTM(nn.Module):
             raise ValueError(f"n_filters must be a multiple of pool={pool}, got {self.n_filters}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
-        # Pooling first: the same maps, and the ReLU has 1 / pool of the work. Channels last: 1.4 times as fast on a CPU.
+        # Pooling first: the same maps, and the ReLU has 1 / pool of the work. Channels last is faster, on CPUs too.
         self.convolution = nn.Sequential(
             nn.Conv2d(1, maps, 5, padding=2), nn.BatchNorm2d(maps), nn.MaxPool2d((pool, 1)), nn.ReLU()
         ).to(memory_format=torch.channels_last)

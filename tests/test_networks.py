@@ -56,6 +56,20 @@ def test_attention_weights_each_class_map_by_its_mean_and_peak():
     assert_close(network(features), expected)
 
 
+def test_bands_are_pooled_after_the_relu_as_in_the_literature():
+    torch.manual_seed(0)
+    network = CNNLSTM(5, 20, maps=4, hidden=8)  # in training mode: with the batch's statistics
+    features = torch.randn(3, 20, 30, dtype=torch.float64)
+    network.double()
+    convolution = network.convolution[0]
+    padded = torch.nn.functional.pad(features, (2, 2, 2, 2)).unfold(1, 5, 1).unfold(2, 5, 1)
+    maps = torch.einsum("bftij,mij->bmft", padded, convolution.weight[:, 0]) + convolution.bias[:, None, None]
+    centered = maps - maps.mean((0, 2, 3), keepdim=True)
+    normal = centered / (centered.square().mean((0, 2, 3), keepdim=True) + 1e-5).sqrt()
+    expected = normal.relu().unflatten(2, (-1, 10)).amax(3)
+    assert_close(network.convolution(features[:, None]), expected)
+
+
 @pytest.mark.parametrize("frames", [1, 51, 200])
 def test_the_recurrent_network_takes_any_number_of_frames_and_remembers(frames):
     torch.manual_seed(0)
