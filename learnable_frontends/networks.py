@@ -127,7 +127,7 @@ class CNNLSTM(nn.Module):
         # Pooling first: the same maps, and the ReLU has 1 / pool of the work. Channels last is faster, on CPUs too.
         self.convolution = nn.Sequential(
             nn.Conv2d(1, maps, 5, padding=2), nn.BatchNorm2d(maps), nn.MaxPool2d((pool, 1)), nn.ReLU()
-        ).to(memory_format=torch.channels_last)
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.lstm = nn.LSTM(maps * (self.n_filters // pool), hidden, num_layers=2, batch_first=True, dropout=dropout)
         self.classify = nn.Sequential(
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, n_classes)

@@ -125,6 +125,20 @@ def test_urban_sounds_are_trained_in_stages_and_the_run_is_in_its_folder(tmp_pat
     assert type(restored.frontend).__name__ == "MultiHeadRelevance"
 
 
+def test_training_stops_early_where_nothing_is_gained(tmp_path):
+    root = tmp_path / "UrbanSound8K"
+    make_sounds.main([str(root), "--seconds=0.2"])
+    still = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.0}}
+    mean = {"class_path": "small_recipe.MeanOverTime", "init_args": {"n_filters": 20}}
+    config = settings(root, network=mean, segment_frames=20, optimizer=still, frontend_lr=None)
+    config["trainer"]["max_epochs"] = 9
+    config["data"] |= {"test_fold": "1", "val_fold": "2"}
+    finish(start("urbansound8k", "fit", tmp_path, config, "--patience=2", "--pictures=0"))
+    rows = lines(tmp_path / "metrics" / "version_0" / "metrics.csv")
+    assert len([row for row in rows if row["val_accuracy"]]) == 3  # the first, and two without a gain
+    assert (tmp_path / "predictions.csv").exists()
+
+
 def test_scenes_are_trained_tested_by_device_and_the_blind_set_is_predicted(tmp_path):
     root, blind, folder = tmp_path / "development", tmp_path / "evaluation", tmp_path / "run"
     make_scenes.main([str(root), f"--blind={blind}", "--seconds=1"])

@@ -9,7 +9,8 @@ from dcase2020_task1a import dataset, make_fixture
 from hypothesis import given
 from hypothesis import strategies as st
 from recipes import offline
-from recipes.catalog import BadDataError, Catalog, Clip, add_copies
+from recipes.catalog import BadDataError, Catalog, Clip, add_copies, another
+from recipes.data import RecipeData
 from recipes.spectrum_correction import fit, parallel_clips
 from recipes.waveforms import WaveformAugmentation, fit_length
 from scipy.signal import lfilter, welch
@@ -149,6 +150,46 @@ def test_parallel_clips_of_a_set_of_the_real_size_are_of_every_device():
     counts = Counter(clips[other].device for _, other in pairs)
     assert set(counts) == set(devices[1:])
     assert min(counts.values()) >= 15  # 30 expected, standard deviation 5
+
+
+def test_spectra_are_corrected_while_training_but_those_of_the_reference(tau):
+    augmentation = WaveformAugmentation(RATE, **OFF, probability=1.0)
+    data = RecipeData(
+        tau, "dcase2020_task1a", test_fold="test", sample_rate=RATE, augmentation=augmentation, correct_spectra=True
+    )
+    data.setup("fit")
+    clips, seen = data.train_dataloader().dataset, Counter()
+    taps = fit([(data.store[i], data.store[k]) for i, k in parallel_clips(data.catalog)])
+    for i, clip in enumerate(data.catalog.clips):
+        if clip.fold == "train":
+            waveform, _, _ = clips[0, i]
+            expected = data.store[i]
+            if clip.device != "a":
+                expected = np.convolve(expected.astype(float), taps, "same")
+            np.testing.assert_allclose(waveform, expected / (np.abs(expected).max() + 1e-4), atol=1e-4)
+            seen[clip.device != "a"] += 1
+    assert seen == {True: 50, False: 10}
+
+
+def test_correction_needs_augmentation_and_two_devices(tau, tmp_path):
+    with pytest.raises(ValueError, match="augmentation must be given with correct_spectra, got None"):
+        RecipeData(tau, "dcase2020_task1a", test_fold="test", correct_spectra=True)
+    for fold, name in enumerate(("dog", "rain"), 1):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / f"{fold}-1.wav", TONE, RATE)
+    augmentation = WaveformAugmentation(RATE)
+    data = RecipeData(tmp_path, "folders", test_fold="1", augmentation=augmentation, correct_spectra=True)
+    with pytest.raises(BadDataError, match="has no training clips of device a and another at once"):
+        data.setup("fit")
+    with pytest.raises(BadDataError, match=r"test_fold must be one of \['1', '2'\], got '3'"):
+        RecipeData(tmp_path, "folders", test_fold="3").setup("fit")
+
+
+def test_a_clip_is_mixed_with_another_one():
+    chosen = Counter(another([3, 5, 8], 5, 0, epoch) for epoch in range(40))
+    assert chosen.keys() == {3, 8}
+    assert another([3, 5, 8], 5, 0, 1) == another([3, 5, 8], 5, 0, 1)
+    assert another([5], 5, 0) is None
 
 
 def test_copies_are_written_on_request_alone_and_not_twice(tau, tmp_path, capsys):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 READERS = {
     "urbansound8k": "urbansound8k.dataset",
     "dcase2020_task1a": "dcase2020_task1a.dataset",
@@ -22,7 +24,7 @@ COPIES = "augmented.csv"
 
 
 class BadDataError(ValueError):
-    """Files or rows that cannot be used; the message names every one, a line each."""
+    """Files, rows or folds that cannot be used; the message names every one, a line each."""
 
 
 class Clip(NamedTuple):
@@ -68,6 +70,12 @@ def by_label(catalog: Catalog, chosen: Iterable[int]) -> dict[int | None, list[i
     for i in chosen:
         found[catalog.clips[i].label].append(i)
     return found
+
+
+def another(clips: Iterable[int], i: int, *seed: int) -> int | None:
+    """Choose one of the clips that is not ``i``, always the same for a seed; ``None`` if there is no other."""
+    others = [k for k in clips if k != i]
+    return others[int(np.random.default_rng(seed).integers(len(others)))] if others else None
 
 
 def make_catalog(

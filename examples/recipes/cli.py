@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from recipes.batch_norm import SyncBatchNorms
 from recipes.callbacks import Complexity, Pictures, ResumeNotice, RunRecord
 from recipes.catalog import BadDataError
 from recipes.classifier import Classifier
@@ -62,6 +63,8 @@ class RecipeCLI(LightningCLI):
         # Last: what is before it belongs to the epoch that it saves.
         callbacks.append(ModelCheckpoint(filename="last", **each_epoch))
         given = self._get(self.config_init, "trainer")
+        if given.sync_batchnorm:
+            kwargs["plugins"] = [*(given.plugins or []), SyncBatchNorms()]
         if given.logger is not False:
             callbacks.append(LearningRateMonitor(logging_interval="epoch"))
         if given.logger is None:

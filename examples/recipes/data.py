@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,8 +13,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from recipes.catalog import BLIND, COPY_OF, Catalog, add_copies, by_label, read_catalog
+from recipes.catalog import BLIND, COPY_OF, BadDataError, Catalog, add_copies, another, by_label, read_catalog
 from recipes.sampling import EpochSampler, Item
+from recipes.spectrum_correction import REFERENCE, correction
 from recipes.store import Store
 from recipes.waveforms import WaveformAugmentation
 
@@ -48,14 +50,13 @@ class Clips(Dataset[Example]):
         label = self.store.catalog.clips[i].label
         waveform = self.store[i]
         if self.augmentation is not None:
-            # A waveform of the same class, the same one whenever this epoch is run.
-            choice = np.random.default_rng((self.seed, epoch, i)).random()
-            partners = self.partners[label]
+            partner = another(self.partners[label], i, self.seed, epoch, i, 1)  # the same whenever this epoch is run
             waveform = self.augmentation(
                 waveform,
                 epoch=epoch,
                 index=i,
-                same_class=lambda: self.store[partners[int(choice * len(partners))]],
+                same_class=None if partner is None else partial(self.store.__getitem__, partner),
+                correct=self.store.catalog.clips[i].device != REFERENCE,
             )
         if self.length is not None:
             waveform = waveform[: self.length]
@@ -96,13 +97,15 @@ class RecipeData(LightningDataModule):
         batch_size: Clips of a step, over all processes.
         workers: Processes that load; 0 loads in the training process.
         augmentation: Changes of training waveforms; ``None`` for none.
+        correct_spectra: Let ``augmentation`` correct spectra too, as `recipes.spectrum_correction` estimates from
+            training clips that device a and another recorded at once.
         copies: Folder that ``recipes/offline.py`` wrote, to be trained on too; ``None`` for none.
         skip_bad: Leave clips out that cannot be used, rather than stop; the run's record counts them.
         seed: Of the order of clips and the choice of partners; the run's own by default.
 
     Raises:
-        BadDataError: If a clip cannot be used; the message lists all of them.
-        ValueError: If a fold is not one of the data set's, or nothing is left to train on.
+        BadDataError: If clips cannot be used, the message lists all of them; or a fold is not one of the data set's.
+        ValueError: If arguments do not go together, or nothing is left to train on.
     """
 
     store: Store
@@ -121,6 +124,7 @@ class RecipeData(LightningDataModule):
         batch_size: int = 32,
         workers: int = 0,
         augmentation: WaveformAugmentation | None = None,
+        correct_spectra: bool = False,
         copies: Path | None = None,
         skip_bad: bool = False,
         seed: int = 0,
@@ -128,10 +132,13 @@ class RecipeData(LightningDataModule):
         super().__init__()
         if blind is not None and dataset != "dcase2020_task1a":
             raise ValueError(f"blind must be left out with dataset={dataset!r}, got {blind} (it has no blind set)")
+        if correct_spectra and augmentation is None:
+            raise ValueError("augmentation must be given with correct_spectra, got None (it is one of its changes)")
         self.root, self.dataset, self.test_fold, self.val_fold, self.blind = root, dataset, test_fold, val_fold, blind
         self.sample_rate, self.cache, self.batch_size, self.workers = sample_rate, cache, batch_size, workers
         self.length = None if seconds is None else round(seconds * sample_rate)
-        self.augmentation, self.copies, self.skip_bad, self.seed = augmentation, copies, skip_bad, seed
+        self.augmentation, self.correct_spectra, self.copies = augmentation, correct_spectra, copies
+        self.skip_bad, self.seed = skip_bad, seed
         self.first_epoch = 0
 
     @property
@@ -151,7 +158,11 @@ class RecipeData(LightningDataModule):
         folds = sorted(found - {BLIND}, key=lambda fold: (len(fold), fold))
         for name in ("test_fold", "val_fold"):
             if (fold := getattr(self, name)) is not None and fold not in folds:
-                raise ValueError(f"{name} must be one of {folds}, got {fold!r}")
+                raise BadDataError(f"{name} must be one of {folds}, got {fold!r}")
+        if self.augmentation is not None and self.correct_spectra:
+            self.augmentation.correction = correction(self.catalog, self.store.__getitem__)
+            if self.augmentation.correction is None:
+                raise BadDataError(f"{self.root} has no training clips of device {REFERENCE} and another at once")
         if stage == "predict" and not self._clips({BLIND}):
             raise ValueError("blind must be the folder of a set without labels to predict, got none")
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,9 +23,9 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from recipes.catalog import BLIND, COPIES, READERS, BadDataError, Catalog, by_label, read_catalog
+from recipes.catalog import BLIND, COPIES, READERS, BadDataError, Catalog, another, by_label, read_catalog
 from recipes.files import write_table, write_whole
-from recipes.spectrum_correction import REFERENCE, fit, parallel_clips
+from recipes.spectrum_correction import REFERENCE, correction
 from recipes.store import GIB, decode
 from recipes.waveforms import WaveformAugmentation
 
@@ -76,11 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     write_whole(kept, json.dumps(settings))
-    correction = None
-    if pairs := parallel_clips(catalog):
-        waveforms = ([decode(catalog.clips[i].path, options.sample_rate) for i in pair] for pair in pairs)
-        correction = fit((reference, other) for reference, other in waveforms)
-    augment = WaveformAugmentation(options.sample_rate, correction=correction, seed=options.seed)
+    taps = correction(catalog, lambda i: decode(catalog.clips[i].path, options.sample_rate))
+    augment = WaveformAugmentation(options.sample_rate, correction=taps, seed=options.seed)
     context = get_context("spawn")
     initial = (catalog, by_label(catalog, chosen), augment, options.out)
     with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_start, initargs=initial) as pool:
@@ -111,12 +109,8 @@ def _write(task: tuple[int, int]) -> Path:
     path = out / _name(catalog, i, copy)
     if path.exists():
         return path
-
-    def same_class() -> np.ndarray:
-        partners = of_class[clip.label]
-        k = partners[int(np.random.default_rng((augment.seed, copy, i, 1)).integers(len(partners)))]
-        return decode(catalog.clips[k].path, augment.sample_rate)
-
+    partner = another(of_class[clip.label], i, augment.seed, copy, i, 1)
+    same_class = None if partner is None else partial(decode, catalog.clips[partner].path, augment.sample_rate)
     waveform = decode(clip.path, augment.sample_rate)
     waveform = augment(waveform, epoch=copy, index=i, same_class=same_class, correct=clip.device != REFERENCE)
     waveform = waveform / max(1.0, float(np.abs(waveform).max()))  # louder than full scale would clip in a file

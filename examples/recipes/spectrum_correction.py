@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy.signal import firwin2, stft
@@ -41,6 +41,20 @@ def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]], n_fft: int = 2048) -> np
     gain = np.mean(ratios, axis=0)
     taps: np.ndarray = firwin2(n_fft + 1, np.linspace(0, 1, len(gain)), gain).astype(np.float32)
     return taps
+
+
+def correction(catalog: Catalog, read: Callable[[int], np.ndarray]) -> np.ndarray | None:
+    """Estimate the correction to the reference device from a data set's training clips.
+
+    Args:
+        catalog: The data set.
+        read: Gives the waveform of a clip by its index.
+
+    Returns:
+        What `fit` returns, or ``None`` if no two devices recorded at once.
+    """
+    pairs = parallel_clips(catalog)
+    return fit((read(i), read(k)) for i, k in pairs) if pairs else None
 
 
 def parallel_clips(catalog: Catalog, reference: str = REFERENCE, fold: str = "train") -> list[tuple[int, int]]:
