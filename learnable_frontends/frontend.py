@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,12 @@ from torch import Tensor, nn
 from learnable_frontends.compression import Log
 from learnable_frontends.functional import at_least_float32, frame, whole_number, without_autocast
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["Filterbank", "Frontend"]
 
+INITIAL = "initial_"  # before the name of a parameter of filters: the buffer with its first value
 PAD_MODES = ("constant", "reflect", "replicate", "circular")
 
 
@@ -57,6 +62,30 @@ class Frontend(nn.Module, ABC):
         response = self.power_response(n_fft)
         bandwidths: Tensor = response.sum(-1) / response.amax(-1) * (self.sample_rate / n_fft)
         return bandwidths
+
+    def as_initialized(self) -> Self:
+        """Give a copy of this front-end with its filters as the constructor made them; everything else is as it is.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> bank = CosGaussFilterbank(16000, n_filters=2, init=[500.0, 1000.0])
+            >>> _ = torch.nn.init.zeros_(bank.raw_center)
+            >>> bank.as_initialized().center_frequencies
+            tensor([ 500., 1000.], grad_fn=<AddBackward0>)
+        """
+        start = copy.deepcopy(self)
+        with torch.no_grad():
+            for module in start.modules():
+                for name, initial in module.named_buffers(recurse=False):
+                    if name.startswith(INITIAL):
+                        getattr(module, name.removeprefix(INITIAL)).copy_(initial)
+        return start
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Register a parameter, and keep the first value of one of the filters', outside of the state dict."""
+        super().register_parameter(name, param)
+        if param is not None and name.startswith("raw_") and not hasattr(self, INITIAL + name):
+            self.register_buffer(INITIAL + name, param.detach().clone(), persistent=False)
 
     def param_groups(self, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
         """Split the parameters for an optimiser: filters at ``frontend_lr`` without weight decay, the rest at ``lr``.

@@ -17,9 +17,9 @@ PACKAGE = "learnable_frontends"
 # Layers, lowest first; a module imports from lower layers only. What is not named, as networks, nobody imports.
 LAYERS = [
     {"functional", "scales"},
-    {"compression", "blocked_heads", "heads", "masks"},
+    {"compression", "blocked_heads", "heads", "masks", "optimizer_monitor"},
     {"frontend"},
-    {"kernel_filterbank"},
+    {"kernel_filterbank", "movement"},
     {"filterbanks.*", "relevance"},
     {"filterbanks"},
     {"", "plotting.drawing"},

@@ -28,11 +28,13 @@ from learnable_frontends import (
 )
 from learnable_frontends.plotting import (
     plot_center_frequencies,
+    plot_center_history,
     plot_features,
     plot_frequency_responses,
     plot_kernels,
     plot_masks,
     plot_mean_masks,
+    plot_movement,
     plot_relevance,
     plot_summed_response,
 )
@@ -87,6 +89,8 @@ def draw_all(bank, heads, clip):
         "plot_center_frequencies": lambda ax: plot_center_frequencies({"a": bank}, ax=ax),
         "plot_frequency_responses": lambda ax: plot_frequency_responses(bank, ax=ax),
         "plot_summed_response": lambda ax: plot_summed_response({"a": bank}, ax=ax),
+        "plot_movement": lambda ax: plot_movement(bank, ax=ax),
+        "plot_center_history": lambda ax: plot_center_history(bank.center_frequencies.expand(3, -1), ax=ax),
         "plot_kernels": lambda ax: plot_kernels(bank, ax=ax),
         "plot_features": lambda ax: plot_features(bank(clip), bank, ax=ax),
         "plot_masks": lambda ax: plot_masks(heads.masks(clip), heads, head=0, ax=ax),
@@ -120,7 +124,7 @@ def test_without_ax_a_labelled_figure_can_be_saved(name, bank, heads, clip, tmp_
     assert ax.get_title()
     labels = ax.get_xlabel() + ax.get_ylabel()
     assert "(Hz)" in labels
-    plain = ("filter index", "mean weight")  # numbers without a unit
+    plain = ("filter index", "mean weight", "epoch")  # numbers without a unit
     assert all("(" in label for label in (ax.get_xlabel(), ax.get_ylabel()) if label not in plain), "a unit"
     fig.savefig(tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
@@ -594,3 +598,41 @@ def test_without_matplotlib_the_module_imports_and_a_plot_says_what_to_install()
     assert last == (
         'ModuleNotFoundError: learnable_frontends.plotting needs matplotlib: pip install "learnable-frontends[plot]"'
     )
+
+
+@pytest.mark.parametrize("unit", ["bandwidths", "erb", "hz"])
+def test_movement_is_drawn_where_each_filter_started(unit):
+    bank = CosGaussFilterbank(RATE, FILTERS)
+    before = bank.center_frequencies.detach().numpy()
+    with torch.no_grad():
+        bank.raw_center[3] += 0.05
+    fig, ax = plot_movement(bank, unit=unit)
+    (points, _) = ax.lines
+    assert isinstance(fig, Figure)
+    np.testing.assert_allclose(points.get_xdata(), before, rtol=1e-4)
+    shift = points.get_ydata()
+    assert list(np.flatnonzero(np.abs(shift) > 1e-6)) == [3]
+    hertz = bank.center_frequencies[3].item() - before[3]
+    number = 21.4 * (np.log10(1 + 0.00437 * (before[3] + hertz)) - np.log10(1 + 0.00437 * before[3]))
+    scale = {"hz": hertz, "bandwidths": hertz / bank.as_initialized().bandwidths[3].item(), "erb": number}
+    assert shift[3] == pytest.approx(scale[unit], rel=1e-3)
+    assert ax.get_xscale() == "log"
+
+
+def test_history_is_a_line_a_filter(open_axes):
+    centers = torch.tensor([[100.0, 200.0, 400.0], [110.0, 190.0, 410.0]])
+    _, ax = plot_center_history(centers, times=[0, 50], label="step", ax=open_axes())
+    assert len(ax.lines) == 3
+    for line, values in zip(ax.lines, centers.T, strict=True):
+        assert list(line.get_xdata()) == [0, 50]
+        np.testing.assert_allclose(line.get_ydata(), values)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "center frequency (Hz)")
+
+
+def test_pictures_of_learning_refuse_what_they_cannot_draw():
+    with pytest.raises(ValueError, match=r"^unit must be one of \('bandwidths', 'erb', 'hz'\), got 'mel'$"):
+        plot_movement(CosGaussFilterbank(RATE, FILTERS), unit="mel")
+    with pytest.raises(ValueError, match=r"^centers must be \(times, n_filters\), got shape \(3,\)$"):
+        plot_center_history(torch.ones(3))
+    with pytest.raises(ValueError, match=r"got shape \(2, 3\) and 1 times$"):
+        plot_center_history(torch.ones(2, 3), times=[0])

@@ -21,16 +21,16 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 import learnable_frontends
 from learnable_frontends import MultiHeadRelevance
-from learnable_frontends.plotting import plot_center_frequencies, plot_frequency_responses, plot_relevance
+from learnable_frontends.plotting import plot_relevance
 from recipes.files import write_whole
 
 
 class Pictures(Callback):
-    """Draw into TensorBoard: center frequencies, responses, the masks of one clip, the confusion matrix.
+    """Draw into TensorBoard: the masks of one clip, the confusion matrix.
 
     The clip is the first of the test fold, in every epoch.
 
@@ -40,13 +40,6 @@ class Pictures(Callback):
 
     def __init__(self, every: int = 1) -> None:
         self.every = every
-        self.initial: Tensor | None = None
-
-    def on_fit_start(self, trainer: Trainer, module: Any) -> None:
-        """Keep the centers before training."""
-        del trainer
-        if self.initial is None:
-            self.initial = module.frontend.center_frequencies.detach().cpu().clone()
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         """Draw an epoch."""
@@ -57,23 +50,11 @@ class Pictures(Callback):
             for writer in writers:
                 writer.add_figure(name, figure, trainer.current_epoch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Give the centers before training, for a run that goes on."""
-        return {"initial": self.initial}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
-        self.initial = state_dict["initial"]
-
     def _figures(self, trainer: Trainer, module: Any) -> Iterator[tuple[str, Figure]]:
-        frontend, name = module.frontend, type(module.frontend).__name__
-        initial = None if self.initial is None else {name: self.initial}
-        yield "center_frequencies", plot_center_frequencies({name: frontend}, initial=initial)[0]
-        yield "responses", plot_frequency_responses(frontend)[0]
-        if isinstance(frontend, MultiHeadRelevance):
+        if isinstance(module.frontend, MultiHeadRelevance):
             clips = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
             waveform, _, _ = clips.dataset[next(iter(clips.sampler))]
-            yield "masks", plot_relevance(frontend, torch.from_numpy(waveform).to(module.device))[0]
+            yield "masks", plot_relevance(module.frontend, torch.from_numpy(waveform).to(module.device))[0]
         if trainer.val_dataloaders:
             yield (
                 "confusion",

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import _environment  # noqa: F401
 import torch
 import yaml
-from torch import Tensor
 
 from learnable_frontends import Frontend, MelFrontend, MultiHeadRelevance
+from learnable_frontends.movement import movement
 from learnable_frontends.plotting import plot_center_frequencies, plot_relevance
 from recipes.catalog import BadDataError
 from recipes.classifier import Classifier
@@ -37,24 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        loaded = {name: load(run) for name, run in zip(_names(options.runs), options.runs, strict=True)}
-        clips = {name: options.clip or first_clip(run) for name, run in zip(loaded, options.runs, strict=True)}
+        frontends = {name: load(run) for name, run in zip(_names(options.runs), options.runs, strict=True)}
+        clips = {name: options.clip or first_clip(run) for name, run in zip(frontends, options.runs, strict=True)}
         waveforms = {
             name: torch.from_numpy(decode(clips[name], int(frontend.sample_rate)))
-            for name, (frontend, _) in loaded.items()
+            for name, frontend in frontends.items()
             if isinstance(frontend, MultiHeadRelevance)
         }
     except (OSError, KeyError, BadDataError) as error:
         print(f"{parser.prog}: error: {error} (give folders of runs that were trained and tested)", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    frontends = {name: frontend for name, (frontend, _) in loaded.items()}
-    moved = {
-        name: initial
-        for name, (frontend, initial) in loaded.items()
-        if initial is not None and not torch.equal(initial, frontend.center_frequencies.detach())
-    }
-    figure, _ = plot_center_frequencies(frontends, initial=moved)
+    started = {name: movement(frontend) for name, frontend in frontends.items()}
+    initial = {name: moved.initial for name, moved in started.items() if moved.hz.any()}
+    figure, _ = plot_center_frequencies(frontends, initial=initial)
     figure.savefig(options.out / "center_frequencies.png", dpi=120)
     for name, waveform in waveforms.items():
         frontend = frontends[name]
@@ -69,13 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def load(run: Path) -> tuple[Any, Tensor | None]:
-    """Give the trained front-end of a run, and its centers in Hz before training where the checkpoint has them."""
-    path = run / "checkpoints" / "last.ckpt"
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # our own file: it holds the settings too
+def load(run: Path) -> Any:
+    """Give the trained front-end of a run."""
+    path = run / "checkpoints" / "last.ckpt"  # our own file: it holds the settings too
     frontend: Frontend = Classifier.load_from_checkpoint(path, map_location="cpu", weights_only=False).frontend.eval()
-    initial: Tensor | None = checkpoint["callbacks"].get("Pictures", {}).get("initial")
-    return frontend, initial
+    return frontend
 
 
 def first_clip(run: Path) -> Path:

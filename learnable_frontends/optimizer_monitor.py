@@ -1,0 +1,104 @@
+"""How large the steps of an optimiser are, for each of its parameter groups."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["GroupSteps", "OptimizerMonitor"]
+
+
+class GroupSteps(NamedTuple):
+    """Root mean square over the parameters of a group and the steps that were watched.
+
+    Attributes:
+        gradient: Of the gradient that the optimiser was given.
+        step: Of the change that it made.
+        parameter: Of the parameters themselves.
+    """
+
+    gradient: float
+    step: float
+    parameter: float
+
+
+class OptimizerMonitor:
+    """Watch what an optimiser does to each of its parameter groups.
+
+    Filters that stay where they are do so for one of two reasons: their gradient is small against its own noise, or
+    their rate is. A step of 0.01 in a filter's free parameter moves a low center by about one percent
+    (`Frontend.param_groups`).
+
+    It costs a copy of the parameters a step. Groups are called by their ``"name"``, or by their number.
+
+    Args:
+        optimizer: Any optimiser. It is watched until `close`, or to the end of a ``with`` block.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> bank = CosGaussFilterbank(16000, n_filters=40)
+        >>> optimizer = torch.optim.SGD(bank.param_groups(lr=0.1, frontend_lr=0.5))
+        >>> with OptimizerMonitor(optimizer) as monitor:
+        ...     bank(torch.randn(16000)).mean().backward()
+        ...     optimizer.step()
+        ...     filters = monitor.read()["filters"]
+        >>> round(filters.step / filters.gradient, 3)
+        0.5
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._before: list[list[Tensor]] = []
+        self._squares: dict[str, Tensor] = {}
+        self._steps = 0
+        self._hooks = [
+            optimizer.register_step_pre_hook(lambda *_: self._keep()),
+            optimizer.register_step_post_hook(lambda *_: self._add()),
+        ]
+
+    def read(self) -> dict[str, GroupSteps]:
+        """Give the means over the steps since the last call, by name of the group; nothing if there were none."""
+        steps, squares = self._steps, self._squares
+        self._steps, self._squares = 0, {}
+        sizes = {name: sum(p.numel() for p in parameters) for name, parameters in self._groups()}
+        return {
+            name: GroupSteps(*((total / (steps * sizes[name])).sqrt().item() for total in totals))
+            for name, totals in squares.items()
+        }
+
+    def close(self) -> None:
+        """Stop watching."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def __enter__(self) -> OptimizerMonitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _groups(self) -> list[tuple[str, list[Tensor]]]:
+        return [(str(group.get("name", i)), group["params"]) for i, group in enumerate(self._optimizer.param_groups)]
+
+    def _keep(self) -> None:
+        self._before = [[p.detach().clone() for p in parameters] for _, parameters in self._groups()]
+
+    def _add(self) -> None:
+        for (name, parameters), before in zip(self._groups(), self._before, strict=True):
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            changes = [p.detach() - old for p, old in zip(parameters, before, strict=True)]
+            totals = torch.stack([_sum_of_squares(tensors) for tensors in (gradients, changes, parameters)])
+            self._squares[name] = self._squares[name] + totals if name in self._squares else totals
+        self._steps += 1
+        self._before = []
+
+
+def _sum_of_squares(tensors: list[Tensor]) -> Tensor:
+    zero = torch.zeros((), dtype=torch.float64)
+    return torch.stack([zero, *(t.detach().double().square().sum().cpu() for t in tensors)]).sum()
