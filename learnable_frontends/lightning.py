@@ -30,7 +30,7 @@ class FrontendMonitor(Callback):
     Numbers, once an epoch, to every logger: ``frontend/moved_bandwidths``, the median over the filters of the distance
     from where each started, in its own bandwidth, and ``frontend/moved_bandwidths_most``, the largest; and for each
     parameter group of each optimiser the root mean square of its gradient and its step
-    (``filters/gradient``, ``filters/step``; `OptimizerMonitor`).
+    (``filters/gradient``, ``filters/step``; `learnable_frontends.optimizer_monitor.OptimizerMonitor`).
 
     Pictures, into loggers that take figures: centers over the epochs so far, the distance that each filter moved,
     responses, and the summed response before and now. The centers of past epochs are in the checkpoint, so that the
