@@ -29,12 +29,16 @@ class Variant(NamedTuple):
         frontend: A name of `frontends.build_frontend`.
         heads: Keyword arguments of `MultiHeadRelevance`, for a front-end with heads.
         augment: A value of `training.AUGMENTATIONS`.
+        settings: Keyword arguments of the front-end that differ from those of the command line.
+        frontend_lr: Highest learning rate of the filters, where it differs from that of the command line; 0 fixes them.
     """
 
     name: str
     frontend: str
     heads: dict[str, Any]
     augment: str = "none"
+    settings: dict[str, Any] | None = None
+    frontend_lr: float | None = None
 
 
 def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
@@ -56,9 +60,11 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     group.add_argument("--n-filters", type=int, help="filters (default: 80 with --data, else 40)")
     group.add_argument("--win-length", type=int, help="samples per frame (default: 25 ms)")
     group.add_argument("--hop-length", type=int, help="samples from frame to frame (default: 10 ms)")
+    group.add_argument("--kernel-size", type=int, help="sinc, cos-Gauss: taps, odd (default: 16 ms)")
     group.add_argument("--log-offset", type=float, default=1e-3, help="added before the log (default: %(default)s)")
     group.add_argument("--init", default="mel", help="scale that centers start on (default: %(default)s)")
     group.add_argument("--width", type=float, default=5.0, help="cos-Gauss: periods (default: %(default)s; eq. 1 is 1)")
+    group.add_argument("--learn-width", action="store_true", help="cos-Gauss: learn the width of each filter too")
     group.add_argument("--gain", default="raw", choices=("raw", "peak"), help="sinc, cos-Gauss (default: %(default)s)")
 
     group = parser.add_argument_group("training")
@@ -131,6 +137,7 @@ def _sounds(args: argparse.Namespace) -> SoundSet:
         limit=args.limit,
         n_folds=args.make_folds,
         skip_bad=args.skip_bad,
+        synthetic=args.synthetic,
     )
 
 
@@ -147,17 +154,23 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
         raise BadSoundsError(f"--folds must be among {present}, got {missing}")
     names = ("sample_rate", "n_filters", "win_length", "hop_length", "log_offset")
     shared = {name: getattr(args, name) for name in names}
+    learned = {"init": args.init, "gain": args.gain, "kernel_size": args.kernel_size}
     own: dict[str, dict[str, Any]] = {
         "mel": {},
-        "sinc": {"init": args.init, "gain": args.gain},
-        "cos-gauss": {"init": args.init, "gain": args.gain, "width": args.width},
+        "sinc": learned,
+        "cos-gauss": {**learned, "width": args.width, "learn_width": args.learn_width},
     }
     configs = [
-        {**shared, **own[v.frontend.partition("+")[0]], **({"heads": v.heads} if "+" in v.frontend else {})}
+        {
+            **shared,
+            **own[v.frontend.partition("+")[0]],
+            **({"heads": v.heads} if "+" in v.frontend else {}),
+            **(v.settings or {}),
+        }
         for v in variants
     ]
     return [
-        Cell(variant.frontend, config, fold, seed, variant.name, variant.augment)
+        Cell(variant.frontend, config, fold, seed, variant.name, variant.augment, variant.frontend_lr)
         for fold in folds
         for seed in args.seeds
         for variant, config in zip(variants, configs, strict=True)

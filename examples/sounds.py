@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
+from planted_sounds import TASKS, plant
 from sound_folders import SoundSet, load_folder
 from synthetic_sounds import synthesize
+
+SYNTHETIC = ("urban", *TASKS)
 
 
 def load_sounds(
@@ -18,6 +22,7 @@ def load_sounds(
     limit: int | None = None,
     n_folds: int = 5,
     skip_bad: bool = False,
+    synthetic: str = "urban",
 ) -> SoundSet:
     """Read the clips of ``data``, or make synthetic ones.
 
@@ -28,17 +33,20 @@ def load_sounds(
         limit: Clips per class; ``None`` means all, or 60 for synthetic sounds.
         n_folds: Folds to make, where file names have none.
         skip_bad: As in `load_folder`.
+        synthetic: Which synthetic sounds: one of ``SYNTHETIC``.
 
     Returns:
         The set, the same for the same arguments.
 
     Raises:
         BadSoundsError: As in `load_folder`.
+        ValueError: If the synthetic sounds do not fit the sample rate.
     """
     if data is not None:
         return load_folder(data, sample_rate, seconds=seconds, n_folds=n_folds, skip_bad=skip_bad, limit=limit)
     seconds, limit = 2.0 if seconds is None else seconds, limit or 60
-    waveforms, classes = synthesize(sample_rate, seconds, limit, seed=0)
+    make = synthesize if synthetic == "urban" else partial(plant, synthetic)
+    waveforms, classes = make(sample_rate, seconds, limit, seed=0)
     index = torch.arange(len(waveforms))
     labels = index // limit
     names = [f"{classes[label]}/{i % limit}" for i, label in enumerate(labels.tolist())]
@@ -49,6 +57,7 @@ def load_sounds(
 def add_sound_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that `load_sounds` takes, but the sample rate, to a parser or a group of one."""
     parser.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
+    parser.add_argument("--synthetic", choices=SYNTHETIC, default="urban", help="which ones (default: %(default)s)")
     parser.add_argument(
         "--seconds", type=float, help="clip length (default: what 9 in 10 clips do not exceed; synthetic: 2)"
     )

@@ -91,6 +91,7 @@ class Cell:
         variant: What the table and the files call it.
         augment: Masks and crops of features in training, one of ``AUGMENTATIONS``: none, or at places that are or are
             not aligned between the parts of relevance heads.
+        frontend_lr: Highest learning rate of the filters; ``None`` means that of the settings.
     """
 
     frontend: str
@@ -99,6 +100,7 @@ class Cell:
     seed: int
     variant: str
     augment: str = "none"
+    frontend_lr: float | None = None
 
     @property
     def name(self) -> str:
@@ -170,7 +172,7 @@ def train(
     x, y = sounds.waveforms[~held_out], sounds.labels[~held_out]
     steps = max(1, len(x) // settings.batch_size)
     groups = [
-        *frontend.param_groups(settings.lr, settings.frontend_lr),
+        *frontend.param_groups(settings.lr, settings.frontend_lr if cell.frontend_lr is None else cell.frontend_lr),
         {"params": list(model[1].parameters()), "lr": settings.lr, "name": "classifier"},
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)

@@ -28,7 +28,7 @@ class FrontendMonitor(Callback):
     """Log how far filters move and how large their steps are, and draw them into TensorBoard.
 
     Numbers, once an epoch, to every logger: ``frontend/moved_bandwidths``, the median over the filters of the distance
-    from where each started, in its own bandwidth, and ``frontend/moved_bandwidths_most``, the largest; and for each
+    from where each started, in its own bandwidth now, and ``frontend/moved_bandwidths_most``, the largest; and for each
     parameter group of each optimiser the root mean square of its gradient and its step
     (``filters/gradient``, ``filters/step``; `learnable_frontends.optimizer_monitor.OptimizerMonitor`).
 

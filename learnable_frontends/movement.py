@@ -21,7 +21,7 @@ class Movement(NamedTuple):
         initial: Center as constructed, in Hz.
         current: Center now, in Hz.
         hz: Shift in Hz.
-        bandwidths: Shift in the filter's own bandwidth as constructed (`Frontend.bandwidths`).
+        bandwidths: Shift in the filter's own bandwidth as it is now (`Frontend.bandwidths`).
         erb: Shift on the ERB-rate scale, in its steps: one is about a critical band of human hearing.
     """
 
@@ -58,4 +58,4 @@ def movement(frontend: Frontend) -> Movement:
     initial, current = start.center_frequencies, now.center_frequencies
     shift = current - initial
     erb = hz_to_scale(current, "erb") - hz_to_scale(initial, "erb")
-    return Movement(initial, current, shift, shift / start.bandwidths, erb)
+    return Movement(initial, current, shift, shift / now.bandwidths, erb)

@@ -614,7 +614,7 @@ def test_movement_is_drawn_where_each_filter_started(unit):
     assert list(np.flatnonzero(np.abs(shift) > 1e-6)) == [3]
     hertz = bank.center_frequencies[3].item() - before[3]
     number = 21.4 * (np.log10(1 + 0.00437 * (before[3] + hertz)) - np.log10(1 + 0.00437 * before[3]))
-    scale = {"hz": hertz, "bandwidths": hertz / bank.as_initialized().bandwidths[3].item(), "erb": number}
+    scale = {"hz": hertz, "bandwidths": hertz / bank.bandwidths[3].item(), "erb": number}
     assert shift[3] == pytest.approx(scale[unit], rel=1e-3)
     assert ax.get_xscale() == "log"
 
