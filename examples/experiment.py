@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from frontends import build_frontend
+from frontends import COMPRESSIONS, build_frontend
 from running import run_cells
 from sound_folders import BadSoundsError, SoundSet
 from sounds import add_sound_options, load_sounds, positive
@@ -61,6 +61,7 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     group.add_argument("--win-length", type=int, help="samples per frame (default: 25 ms)")
     group.add_argument("--hop-length", type=int, help="samples from frame to frame (default: 10 ms)")
     group.add_argument("--kernel-size", type=int, help="sinc, cos-Gauss: taps, odd (default: 16 ms)")
+    group.add_argument("--compression", default="log", choices=COMPRESSIONS, help="of energies (default: %(default)s)")
     group.add_argument("--log-offset", type=float, default=1e-3, help="added before the log (default: %(default)s)")
     group.add_argument("--init", default="mel", help="scale that centers start on (default: %(default)s)")
     group.add_argument("--width", type=float, default=5.0, help="cos-Gauss: periods (default: %(default)s; eq. 1 is 1)")
@@ -152,7 +153,7 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
     folds = args.folds or present
     if missing := sorted(set(folds) - set(present)):
         raise BadSoundsError(f"--folds must be among {present}, got {missing}")
-    names = ("sample_rate", "n_filters", "win_length", "hop_length", "log_offset")
+    names = ("sample_rate", "n_filters", "win_length", "hop_length", "compression", "log_offset")
     shared = {name: getattr(args, name) for name in names}
     learned = {"init": args.init, "gain": args.gain, "kernel_size": args.kernel_size}
     own: dict[str, dict[str, Any]] = {

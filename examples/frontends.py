@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from learnable_frontends import CosGaussFilterbank, Frontend, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
+from learnable_frontends import (
+    PCEN,
+    CosGaussFilterbank,
+    Frontend,
+    Log,
+    MelFrontend,
+    MultiHeadRelevance,
+    SincFilterbank,
+)
 
 FAMILIES = {"mel": MelFrontend, "sinc": SincFilterbank, "cos-gauss": CosGaussFilterbank}
 NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
+
+COMPRESSIONS = ("log", "learned-log", "pcen")
 
 
 def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
@@ -15,8 +25,8 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
 
     Args:
         name: A family, ``"mel"``, ``"sinc"`` or ``"cos-gauss"``, or one with ``"+heads"``.
-        config: The family's keyword arguments as numbers and strings; ``log_offset`` for its compression; and, for a
-            name with heads, ``heads``: the keyword arguments of `MultiHeadRelevance`.
+        config: The family's keyword arguments as numbers and strings; ``compression``, one of ``COMPRESSIONS``, and
+            ``log_offset``; and, for a name with heads, ``heads``: the keyword arguments of `MultiHeadRelevance`.
 
     Returns:
         The front-end, freshly initialised.
@@ -27,6 +37,10 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
     if name not in NAMES:
         raise ValueError(f"name must be one of {NAMES}, got {name!r}")
     family, _, heads = name.partition("+")
-    settings = {key: value for key, value in config.items() if key not in ("heads", "log_offset")}
-    frontend: Frontend = FAMILIES[family](**settings, compression=Log(config["log_offset"]))
+    settings = {key: value for key, value in config.items() if key not in ("heads", "log_offset", "compression")}
+    kind = config.get("compression", "log")
+    compression = (
+        PCEN(config["n_filters"]) if kind == "pcen" else Log(config["log_offset"], learn=kind == "learned-log")
+    )
+    frontend: Frontend = FAMILIES[family](**settings, compression=compression)
     return MultiHeadRelevance(frontend, **config["heads"]) if heads else frontend

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ class Log(nn.Module):
     Args:
         offset: Added to the energies, positive. Source: 1e-3 is the published code's, for waveforms scaled to a peak
             of one; the paper does not say.
+        learn: Whether the offset is learned, one for all filters, from there on.
 
     Shape:
         - Input and output: any, energies not negative.
@@ -28,20 +31,24 @@ class Log(nn.Module):
         tensor([0., 0.])
     """
 
-    def __init__(self, offset: float = 1e-3) -> None:
+    def __init__(self, offset: float = 1e-3, *, learn: bool = False) -> None:
         super().__init__()
         if not offset > 0:
             raise ValueError(f"offset must be positive, got {offset} (silence would give -inf)")
         self.offset = float(offset)
+        # Its logarithm, so that it stays positive; a module without it has the same state as ever.
+        self.log_offset = nn.Parameter(torch.tensor(math.log(offset))) if learn else None
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies of any shape."""
         # In float16 a small offset would be zero, and silence -inf.
-        return torch.log(at_least_float32(energies) + self.offset).to(energies.dtype)
+        exact = at_least_float32(energies)
+        offset = self.offset if self.log_offset is None else self.log_offset.to(exact.dtype).exp()
+        return torch.log(exact + offset).to(energies.dtype)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
-        return f"offset={self.offset:g}"
+        return f"offset={self.offset:g}" if self.log_offset is None else f"offset={self.offset:g}, learn=True"
 
 
 class Decibels(nn.Module):

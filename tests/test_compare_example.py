@@ -258,3 +258,12 @@ def test_bad_arguments_end_with_a_sentence_not_a_traceback(tmp_path, capsys):
 
 def test_names_cover_every_family_bare_and_with_heads():
     assert NAMES == ("mel", "sinc", "cos-gauss", "mel+heads", "sinc+heads", "cos-gauss+heads")
+
+
+@pytest.mark.parametrize(("compression", "parameters"), [("log", 0), ("learned-log", 1), ("pcen", 24)])
+def test_front_ends_are_built_with_each_compression(compression, parameters):
+    frontend = build_frontend(
+        "mel", {"sample_rate": 8000, "n_filters": 6, "log_offset": 1e-3, "compression": compression}
+    )
+    assert sum(p.numel() for p in frontend.parameters()) == parameters
+    assert frontend(torch.randn(4000)).shape == (6, 51)

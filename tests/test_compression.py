@@ -19,6 +19,20 @@ def test_log_offset_defaults_to_the_published_codes():
     assert Log()(torch.zeros(1)).item() == pytest.approx(np.log(1e-3), rel=1e-14)
 
 
+def test_a_learned_offset_starts_where_it_is_put_and_stays_positive(noise):
+    energies = noise(2, 3, 4, dtype=torch.float64).square()
+    learned = Log(1e-2, learn=True)
+    assert_close(learned(energies), Log(1e-2)(energies))
+    optimizer = torch.optim.SGD(learned.parameters(), lr=1.0)
+    learned(energies).sum().backward()
+    gradient = (learned.log_offset.exp() / (energies + learned.log_offset.exp())).sum()
+    assert_close(learned.log_offset.grad, gradient)
+    optimizer.step()
+    assert_close(learned(energies), torch.log(energies + 1e-2 * torch.exp(-gradient)), rtol=1e-10, atol=1e-10)
+    assert list(Log().state_dict()) == []
+    assert repr(learned) == "Log(offset=0.01, learn=True)"
+
+
 @pytest.mark.parametrize("lead", [(), (3,), (2, 2), (2, 1, 3)])
 @pytest.mark.parametrize(
     "settings", [{}, {"top_db": 20.0}, {"top_db": None}, {"ref": 0.5, "amin": 1e-3}, {"ref": 1e-8, "top_db": 1.0}]

@@ -17,7 +17,7 @@ PACKAGE = "learnable_frontends"
 # Layers, lowest first; a module imports from lower layers only. What is not named, as networks, nobody imports.
 LAYERS = [
     {"functional", "scales"},
-    {"compression", "blocked_heads", "heads", "masks", "optimizer_monitor"},
+    {"compression", "pcen", "blocked_heads", "heads", "masks", "optimizer_monitor"},
     {"frontend"},
     {"kernel_filterbank", "movement"},
     {"filterbanks.*", "relevance"},
@@ -101,7 +101,7 @@ def test_all_of_the_package_names_every_front_end_and_compression():
         key for key, value in vars(learnable_frontends).items() if inspect.isclass(value) and not key.startswith("_")
     }
     assert exported == imported_names
-    assert list(learnable_frontends.__all__) == sorted(exported)
+    assert list(learnable_frontends.__all__) == sorted(exported, key=lambda name: (not name.isupper(), name))
 
 
 def test_every_family_file_gives_one_exported_front_end():
