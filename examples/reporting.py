@@ -18,6 +18,7 @@ from torch import Tensor
 from training import load_model
 
 from learnable_frontends import MultiHeadRelevance, plotting
+from learnable_frontends.movement import movement
 
 Results = dict[str, list[dict[str, Any]]]
 Accuracies = dict[tuple[int | str, int], float]
@@ -58,7 +59,8 @@ def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
             plain_table(table),
             "",
             f"{len(results)} cells (folds x seeds x front-ends); accuracy of the last epoch on held-out folds, mean",
-            "and standard deviation over cells; minus mel: on the same folds and seeds, with its standard error.",
+            "and standard deviation over cells; minus mel: on the same folds and seeds, with its standard error;",
+            "moved: how far the median filter is from where it started, in its own bandwidths.",
             f"Pictures: {figures}",
             f"Tables: {', '.join(str(out / name) for name in ('results.csv', 'results.md', 'per_class.csv'))}",
             f"Checkpoints: {checkpoints}",
@@ -107,6 +109,7 @@ def _summary(name: str, by_name: Results) -> dict[str, Any]:
         "spread": spread,
         "minus_mel": difference,
         "minus_mel_standard_error": error,
+        "moved_bandwidths": mean_and_spread([_moved(cell) for cell in cells])[0],
         "cells": len(cells),
         "test_clips": len(targets),
         "frontend_parameters": cells[0]["frontend_parameters"],
@@ -116,14 +119,20 @@ def _summary(name: str, by_name: Results) -> dict[str, Any]:
     }
 
 
+def _moved(result: dict[str, Any]) -> float:
+    """How far the filters of a cell moved, in their own bandwidths: the median."""
+    return float(movement(load_model(result)[0]).bandwidths.abs().median())
+
+
 def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Head and lines of the table of results."""
-    head = ["front-end", "accuracy %", "minus mel", "front-end par.", "all par.", "s/epoch"]
+    head = ["front-end", "accuracy %", "minus mel", "moved", "front-end par.", "all par.", "s/epoch"]
     lines = [
         [
             row["frontend"],
             plus_minus(row["accuracy"], row["spread"]),
             plus_minus(row["minus_mel"], row["minus_mel_standard_error"], sign="+"),
+            f"{row['moved_bandwidths']:.2f}",
             f"{row['frontend_parameters']:,}",
             f"{row['parameters']:,}",
             f"{row['seconds_per_epoch']:.1f}",
