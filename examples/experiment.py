@@ -90,8 +90,8 @@ def conduct(
 
     Args:
         program: Name of the script, for messages.
-        args: What its parser gave; options of its own that choose among ``variants`` are called ``frontends`` or
-            ``factors``, since those may change when a run is continued.
+        args: What its parser gave; options of its own that choose among ``variants`` are called ``frontends``,
+            ``factors`` or ``variants``, since those may change when a run is continued.
         variants: Gives the variants. A ``TypeError`` or ``ValueError`` is shown, not raised.
         report: Writes the results into the output folder and gives what the screen shows.
 
@@ -182,7 +182,7 @@ def _record_configuration(out: Path, args: argparse.Namespace, sounds: SoundSet)
     """Write ``config.json``, or say why this run does not belong into ``out``."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     # What may change between a run and its continuation without changing any cell.
-    free = {"out", "jobs", "frontends", "factors", "folds", "seeds"}
+    free = {"out", "jobs", "frontends", "factors", "variants", "folds", "seeds"}
     path = out / "config.json"
     if path.exists():
         before = json.loads(path.read_text())["arguments"]

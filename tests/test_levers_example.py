@@ -11,8 +11,12 @@ from scipy.stats import t as student
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import compare_frontends
-import planted_tasks
+import levers
+import torch
+from experiment import _cells, build_parser
+from frontends import build_frontend
 from planted_sounds import TASKS, plant
+from sound_folders import SoundSet
 
 RATE, COUNT = 16000, 12
 
@@ -67,28 +71,51 @@ def test_a_rate_too_low_for_the_task_is_refused():
 
 
 def test_a_run_writes_its_tables_and_goes_on(tmp_path, capsys):
-    words = f"--out {tmp_path} --synthetic planted-low --limit 10 --epochs 1 --folds 1 2".split()
-    assert planted_tasks.main(words) == 0
-    shown = capsys.readouterr().out
-    assert "in band" in shown
+    words = f"--out {tmp_path} --synthetic planted-low --limit 10 --epochs 1 --folds 1 2 --variants mel".split()
+    chosen = ["mel", "cos-gauss", "cos-gauss, fixed"]
+    assert levers.main([*words, *chosen[1:]]) == 0
+    assert "in band" in capsys.readouterr().out
     cells = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.pt")}
-    assert len(cells) == 2 * len(planted_tasks.VARIANTS)
-    assert planted_tasks.main(words) == 0
+    assert len(cells) == 6
+    assert levers.main([*words, *chosen[1:], "cos-gauss, PCEN"]) == 0
     assert all(path.stat().st_mtime_ns == time for path, time in cells.items())
-    with (tmp_path / "planted.csv").open(newline="") as file:
-        rows = {row["front-end"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [variant.name for variant in planted_tasks.VARIANTS]
+    with (tmp_path / "levers.csv").open(newline="") as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [*chosen, "cos-gauss, PCEN"]
     assert float(rows["mel"]["minus_mel"]) == 0
     assert rows["mel"]["p"] == ""
-    assert (tmp_path / "planted.md").read_text().startswith("| front-end |")
-    assert (tmp_path / "planted.png").stat().st_size > 5000
-    centers = {
-        (c["variant"], c["fold"]): c["centers"] for c in json.loads((tmp_path / "planted.json").read_text())["cells"]
-    }
+    assert (tmp_path / "levers.md").read_text().startswith("| front-end |")
+    assert (tmp_path / "levers.png").stat().st_size > 5000
+    written = json.loads((tmp_path / "levers.json").read_text())["cells"]
+    centers = {(cell["variant"], cell["fold"]): cell["centers"] for cell in written}
     assert centers["cos-gauss, fixed", 1] == centers["cos-gauss, fixed", 2]
     assert centers["cos-gauss", 1] != centers["cos-gauss", 2]
     config = json.loads((tmp_path / "config.json").read_text())["arguments"]
     assert (config["win_length"], config["hop_length"], config["kernel_size"]) == (1600, 400, 1001)
+    assert (config["n_filters"], config["mixup"]) == (8, 0.0)
+
+
+def test_every_variant_is_a_front_end_of_its_own():
+    parser = build_parser(None, "")
+    args = parser.parse_args(["--sample-rate", "8000", "--n-filters", "8"])
+    folds = torch.arange(4)
+    sounds = SoundSet(torch.randn(4, 4000), folds, folds, list("abcd"), list("abcd"), 8000, [])
+    shown = set()
+    for cell in _cells(args, sounds, list(levers.VARIANTS.values()))[: len(levers.VARIANTS)]:
+        frontend = build_frontend(cell.frontend, cell.config)
+        assert frontend(sounds.waveforms).shape[:2] == (4, 8)
+        numbers = [*frontend.center_frequencies.tolist(), *frontend.bandwidths.tolist()]
+        free = [tuple(parameter.shape) for parameter in frontend.parameters()]
+        shown.add((repr(frontend), cell.frontend_lr, *numbers, *free))
+    assert len(shown) == len(levers.VARIANTS)
+
+
+def test_other_sounds_say_how_far_the_median_filter_moved(tmp_path, capsys):
+    words = f"--out {tmp_path} --synthetic urban --limit 5 --seconds 0.5 --epochs 1 --folds 1 --n-filters 6"
+    assert levers.main([*words.split(), "--batch-size", "8", "--variants", "mel", "sinc"]) == 0
+    assert "how far the median filter" in capsys.readouterr().out
+    rows = {row["variant"]: row for row in json.loads((tmp_path / "levers.json").read_text())["rows"]}
+    assert rows["mel"]["moved_bandwidths"] == 0 < rows["sinc"]["moved_bandwidths"]
 
 
 def test_p_is_that_of_the_paired_differences():
@@ -96,14 +123,8 @@ def test_p_is_that_of_the_paired_differences():
     differences = np.array([0.4, 0.2, 0.3])
     t = differences.mean() / (differences.std(ddof=1) / 3**0.5)
     expected = 2 * student.sf(t, 2)
-    assert planted_tasks._p_value(values, {**reference, (7, 0): 0.1}) == pytest.approx(expected)
-    assert planted_tasks._p_value(reference, reference) is None
-
-
-def test_sounds_without_a_known_answer_are_refused(capsys):
-    with pytest.raises(SystemExit):
-        planted_tasks.main(["--synthetic", "urban"])
-    assert "--synthetic must be one of planted-high, planted-low" in capsys.readouterr().err
+    assert levers._p_value(values, {**reference, (7, 0): 0.1}) == pytest.approx(expected)
+    assert levers._p_value(reference, reference) is None
 
 
 def test_planted_sounds_are_compared_too(tmp_path, capsys):
