@@ -1,12 +1,14 @@
 import csv
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from recipes import cross_validation
 from recipes.report import read_run, share_table, summary_table, write_report
+from urbansound8k import make_fixture
 
 
 def write_predictions(folder, fold, lines):
@@ -80,7 +82,9 @@ def test_every_frontend_runs_on_every_fold_once(tmp_path, monkeypatch, capsys):
         (folder / "predictions.csv").write_text("label,prediction,fold\nsiren,siren,1\n")
         return type("Done", (), {"returncode": 0})
 
+    drawn = []
     monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr("recipes.figures.main", lambda given: drawn.append(given) or 0)
     arguments = ["--out", str(tmp_path), "--folds", "1", "2", "--frontends", "mel", "cos-gauss-heads"]
     arguments += ["--sample_rate", "16000", "--", "--data.root=here"]
     assert cross_validation.main(RECIPE, ["1"], arguments) == 0
@@ -95,10 +99,25 @@ def test_every_frontend_runs_on_every_fold_once(tmp_path, monkeypatch, capsys):
     ):
         assert part in heads
     assert "100.0" in capsys.readouterr().out
+    second = [str(tmp_path / name / "fold2") for name in ("mel", "cos-gauss-heads")]
+    assert drawn[1:] == [[*second, "--out", str(tmp_path / "figures" / "fold2")]]
     assert cross_validation.main(RECIPE, ["1"], arguments) == 0
     assert len(started) == 4
     assert cross_validation.main(RECIPE, ["1"], [*arguments, "--data.batch_size=1"]) == 2
     assert "has a run of another command" in capsys.readouterr().err
+
+
+def test_one_command_gives_tables_and_figures(tmp_path):
+    root, out = tmp_path / "UrbanSound8K", tmp_path / "out"
+    make_fixture.main([str(root), "--seconds=0.3"])
+    command = [sys.executable, "-W", "ignore", str(RECIPE / "compare.py"), "--out", str(out), "--folds", "3"]
+    command += ["--frontends", "cos-gauss-heads", "--sample_rate", "8000", "--", f"--data.root={root}"]
+    command += ["--data.cache=null", "--data.workers=0", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert "minus mel" in result.stdout
+    for name in ("results.md", "figures/fold3/center_frequencies.png", "figures/fold3/relevance_cos-gauss-heads.png"):
+        assert (out / name).stat().st_size > 100
 
 
 def test_a_run_that_fails_stops_the_comparison_and_is_named(tmp_path, monkeypatch, capsys):

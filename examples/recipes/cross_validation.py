@@ -1,4 +1,4 @@
-"""Train every front-end on every fold through a recipe's own entry point, and tabulate what came out.
+"""Train every front-end on every fold through a recipe's own entry point, then write the tables and draw the figures.
 
 Each run is a process of its own with a folder of its own, OUT/FRONT-END/foldK. A run that is finished is not run again;
 one that was killed goes on from its last epoch. So the same command, typed again, goes on where it stopped.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from recipes import figures
 from recipes.files import PREDICTIONS
 from recipes.report import Run, read_run, write_report
 from recipes.settings import flatten
@@ -61,6 +62,10 @@ def main(recipe: Path, folds: Sequence[str], arguments: Sequence[str] | None = N
             runs.setdefault(name, []).append(read_run(folder))
     print(write_report(runs, options.out))
     print(f"\n{options.out / 'results.md'}")
+    for fold in options.folds:
+        folders = [str(options.out / name / f"fold{fold}") for name in options.frontends]
+        if code := figures.main([*folders, "--out", str(options.out / "figures" / f"fold{fold}")]):
+            return code
     return 0
 
 
