@@ -193,3 +193,8 @@ def test_width_outside_its_range_is_refused():
             ValueError, match=rf"^width must be between 0.1 and 100.0 periods to be learned, got {width}"
         ):
             CosGaussFilterbank(8000, 3, width=width, learn_width=True)
+
+
+def test_printed_form_shows_the_width_and_whether_it_is_learned():
+    assert repr(CosGaussFilterbank(16000, 6, width=0.5, learn_width=True)).count("width=0.5, learn_width=True") == 1
+    assert "width=5, learn_width=False" in repr(CosGaussFilterbank(16000, 6))

@@ -144,3 +144,7 @@ class CosGaussFilterbank(EvenKernelFilterbank):
         # Powers of two, not of e: torch.exp wakes other threads for tensors this small, which costs more than it saves.
         exponent = phase.square() * (-0.5 / math.log(2) / (2 * math.pi * width) ** 2)
         return torch.cos(phase) * torch.exp2(exponent)
+
+    def extra_repr(self) -> str:
+        """Give the settings in the module's printed form."""
+        return f"{super().extra_repr()}, width={self.width:g}, learn_width={self.raw_width is not None}"
