@@ -128,9 +128,9 @@ def _refuse(program: str, problem: str) -> int:
 
 def _sounds(args: argparse.Namespace) -> SoundSet:
     if args.data is not None:
-        _default(args, sample_rate=22050, n_filters=80, epochs=25)
+        fill(args, sample_rate=22050, n_filters=80, epochs=25)
     else:
-        _default(args, sample_rate=16000, n_filters=40, epochs=10, folds=[1, 2])
+        fill(args, sample_rate=16000, n_filters=40, epochs=10, folds=[1, 2])
     return load_sounds(
         args.data,
         args.sample_rate,
@@ -142,7 +142,8 @@ def _sounds(args: argparse.Namespace) -> SoundSet:
     )
 
 
-def _default(args: argparse.Namespace, **values: Any) -> None:
+def fill(args: argparse.Namespace, **values: Any) -> None:
+    """Give options that were left out their values."""
     for name, value in values.items():
         if getattr(args, name) is None:
             setattr(args, name, value)

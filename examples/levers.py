@@ -18,7 +18,7 @@ from typing import Any
 
 import _environment  # noqa: F401 - before torch
 import numpy as np
-from experiment import Variant, build_parser, conduct
+from experiment import Variant, build_parser, conduct, fill
 from matplotlib.figure import Figure
 from planted_sounds import TASKS, Task
 from reporting import (
@@ -77,9 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         lengths = {
             name: 2 * (int(seconds * rate) // 2) + (name == "kernel_size") for name, seconds in task.lengths.items()
         }
-        for name, value in {**PLANTED, **lengths}.items():
-            setattr(args, name, value if getattr(args, name) is None else getattr(args, name))
-    args.mixup = 0.4 if args.mixup is None else args.mixup
+        fill(args, **PLANTED, **lengths)
+    fill(args, mixup=0.4)
 
     def variants(args: argparse.Namespace) -> list[Variant]:
         return [VARIANTS[name] for name in args.variants]

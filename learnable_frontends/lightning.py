@@ -11,8 +11,12 @@ from torch import Tensor
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.movement import movement
 from learnable_frontends.optimizer_monitor import OptimizerMonitor
-from learnable_frontends.plotting import plot_center_history, plot_frequency_responses, plot_movement
-from learnable_frontends.plotting import plot_summed_response as plot_summed
+from learnable_frontends.plotting import (
+    plot_center_history,
+    plot_frequency_responses,
+    plot_movement,
+    plot_summed_response,
+)
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -78,7 +82,7 @@ class FrontendMonitor(Callback):
         experiments = [getattr(logger, "experiment", None) for logger in trainer.loggers]
         writers: list[Any] = [experiment for experiment in experiments if hasattr(experiment, "add_figure")]
         if self.every and (trainer.current_epoch + 1) % self.every == 0 and trainer.is_global_zero and writers:
-            for name, figure in self._figures(frontend):
+            for name, figure in self.figures(trainer, pl_module):
                 for writer in writers:
                     writer.add_figure(name, figure, trainer.current_epoch)
 
@@ -97,11 +101,15 @@ class FrontendMonitor(Callback):
         """Take them back."""
         self.centers = list(state_dict["centers"])
 
-    def _figures(self, frontend: Frontend) -> Iterator[tuple[str, Any]]:
+    def figures(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[str, Any]]:
+        """Draw the pictures of an epoch, each with its name; a subclass may add others."""
+        del trainer
+        frontend = self._find(pl_module)
         yield "frontend/centers", plot_center_history(torch.stack(self.centers))[0]
         yield "frontend/movement", plot_movement(frontend)[0]
         yield "frontend/responses", plot_frequency_responses(frontend)[0]
-        yield "frontend/summed_response", plot_summed({"before": frontend.as_initialized(), "now": frontend})[0]
+        summed = {"before": frontend.as_initialized(), "now": frontend}
+        yield "frontend/summed_response", plot_summed_response(summed)[0]
 
     def _find(self, module: LightningModule) -> Frontend:
         found: Any = module

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 __all__ = ["GroupSteps", "OptimizerMonitor"]
@@ -93,12 +94,11 @@ class OptimizerMonitor:
         for (name, parameters), before in zip(self._groups(), self._before, strict=True):
             gradients = [p.grad for p in parameters if p.grad is not None]
             changes = [p.detach() - old for p, old in zip(parameters, before, strict=True)]
-            totals = torch.stack([_sum_of_squares(tensors) for tensors in (gradients, changes, parameters)])
-            self._squares[name] = self._squares[name] + totals if name in self._squares else totals
+            sums = [_sum_of_squares(tensors).to(before[0]) for tensors in (gradients, changes, parameters)]
+            self._squares[name] = self._squares.get(name, 0) + torch.stack(sums)
         self._steps += 1
         self._before = []
 
 
 def _sum_of_squares(tensors: list[Tensor]) -> Tensor:
-    zero = torch.zeros((), dtype=torch.float64)
-    return torch.stack([zero, *(t.detach().double().square().sum().cpu() for t in tensors)]).sum()
+    return get_total_norm([tensor.detach() for tensor in tensors]).square()

@@ -18,48 +18,33 @@ import torch
 from confusion import draw_confusion
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 from torch import nn
 
 import learnable_frontends
 from learnable_frontends import MultiHeadRelevance
+from learnable_frontends.lightning import FrontendMonitor
 from learnable_frontends.plotting import plot_relevance
 from recipes.files import write_whole
 
 
-class Pictures(Callback):
-    """Draw into TensorBoard: the masks of one clip, the confusion matrix.
+class Pictures(FrontendMonitor):
+    """Draw the masks of one clip and the confusion matrix too, beside the pictures of the front-end.
 
     The clip is the first of the test fold, in every epoch.
-
-    Args:
-        every: Epochs from picture to picture; 0 for none.
     """
 
-    def __init__(self, every: int = 1) -> None:
-        self.every = every
-
-    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+    def figures(self, trainer: Trainer, pl_module: Any) -> Iterator[tuple[str, Figure]]:
         """Draw an epoch."""
-        writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not self.every or (trainer.current_epoch + 1) % self.every or not trainer.is_global_zero or not writers:
-            return
-        for name, figure in self._figures(trainer, module):
-            for writer in writers:
-                writer.add_figure(name, figure, trainer.current_epoch)
-
-    def _figures(self, trainer: Trainer, module: Any) -> Iterator[tuple[str, Figure]]:
-        if isinstance(module.frontend, MultiHeadRelevance):
+        yield from super().figures(trainer, pl_module)
+        if isinstance(pl_module.frontend, MultiHeadRelevance):
             clips = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
             waveform, _, _ = clips.dataset[next(iter(clips.sampler))]
-            yield "masks", plot_relevance(module.frontend, torch.from_numpy(waveform).to(module.device))[0]
+            yield "masks", plot_relevance(pl_module.frontend, torch.from_numpy(waveform).to(pl_module.device))[0]
         if trainer.val_dataloaders:
-            yield (
-                "confusion",
-                draw_confusion(module.metrics["confusion"].compute().cpu().numpy(), module.classes, "validation clips"),
-            )
+            counts = pl_module.metrics["confusion"].compute().cpu().numpy()
+            yield "confusion", draw_confusion(counts, pl_module.classes, "validation clips")
 
 
 class Complexity(Callback):

@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from learnable_frontends.lightning import FrontendMonitor
 from recipes.batch_norm import SyncBatchNorms
 from recipes.callbacks import Complexity, Pictures, ResumeNotice, RunRecord
 from recipes.catalog import BadDataError
@@ -54,8 +53,7 @@ class RecipeCLI(LightningCLI):
             "enable_version_counter": False,
         }
         callbacks: list[Callback] = [Complexity(), ResumeNotice(), WriteResults()]
-        pictures = self._get(self.config_init, "pictures")
-        callbacks += [FrontendMonitor(every=pictures), Pictures(pictures)]
+        callbacks.append(Pictures(every=self._get(self.config_init, "pictures")))
         if validated:
             callbacks.append(ModelCheckpoint(filename="best", monitor="val_accuracy", mode="max", **each_epoch))
         if patience is not None:

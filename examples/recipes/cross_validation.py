@@ -15,7 +15,6 @@ from pathlib import Path
 
 import yaml
 
-from recipes import figures
 from recipes.files import PREDICTIONS
 from recipes.report import Run, read_run, write_report
 from recipes.settings import flatten
@@ -62,6 +61,8 @@ def main(recipe: Path, folds: Sequence[str], arguments: Sequence[str] | None = N
             runs.setdefault(name, []).append(read_run(folder))
     print(write_report(runs, options.out))
     print(f"\n{options.out / 'results.md'}")
+    from recipes import figures  # here: it loads slowly, and help and refusals need none of it
+
     for fold in options.folds:
         folders = [str(options.out / name / f"fold{fold}") for name in options.frontends]
         if code := figures.main([*folders, "--out", str(options.out / "figures" / f"fold{fold}")]):

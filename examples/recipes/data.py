@@ -159,7 +159,7 @@ class RecipeData(LightningDataModule):
         for name in ("test_fold", "val_fold"):
             if (fold := getattr(self, name)) is not None and fold not in folds:
                 raise BadDataError(f"{name} must be one of {folds}, got {fold!r}")
-        if self.augmentation is not None and self.correct_spectra:
+        if stage == "fit" and self.augmentation is not None and self.correct_spectra:
             self.augmentation.correction = correction(self.catalog, self.store.__getitem__)
             if self.augmentation.correction is None:
                 raise BadDataError(f"{self.root} has no training clips of device {REFERENCE} and another at once")
