@@ -30,6 +30,7 @@ from reporting import (
     write_csv,
 )
 from sound_folders import SoundSet
+from training import Recipe
 
 from learnable_frontends.plotting.drawing import COLORS
 
@@ -77,8 +78,9 @@ def _variants(args: argparse.Namespace) -> list[Variant]:
 
 def _variant(name: str, n_filters: int) -> Variant:
     levels = _levels(name)
+    recipe = Recipe(augment=levels["augmentation"])
     if levels["heads"] == "none":
-        return Variant(name, "cos-gauss", {}, levels["augmentation"])
+        return Variant(name, "cos-gauss", {}, recipe=recipe)
     heads = {
         "n_heads": n_filters if levels["heads"] == "all" else int(levels["heads"]),
         "context": int(levels["context"]),
@@ -86,7 +88,7 @@ def _variant(name: str, n_filters: int) -> Variant:
         "first_layer": levels["first-layer"],
         "skip": levels["skip"] == "yes",
     }
-    return Variant(name, "cos-gauss+heads", heads, levels["augmentation"])
+    return Variant(name, "cos-gauss+heads", heads, recipe=recipe)
 
 
 def _report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:  # noqa: ARG001

@@ -16,9 +16,13 @@ from frontends import COMPRESSIONS, build_frontend
 from running import run_cells
 from sound_folders import BadSoundsError, SoundSet
 from sounds import add_sound_options, load_sounds, positive
-from training import Cell, Settings
+from starts import STARTS, choose_start
+from training import Cell, Recipe, Settings
 
 import learnable_frontends
+
+# Options that may change between a run and its continuation without changing any cell.
+FREE = {"out", "jobs", "frontends", "factors", "variants", "reference", "folds", "seeds"}
 
 
 class Variant(NamedTuple):
@@ -28,17 +32,15 @@ class Variant(NamedTuple):
         name: What the table and the files call it.
         frontend: A name of `frontends.build_frontend`.
         heads: Keyword arguments of `MultiHeadRelevance`, for a front-end with heads.
-        augment: A value of `training.AUGMENTATIONS`.
         settings: Keyword arguments of the front-end that differ from those of the command line.
-        frontend_lr: Highest learning rate of the filters, where it differs from that of the command line; 0 fixes them.
+        recipe: What is special about its training.
     """
 
     name: str
     frontend: str
     heads: dict[str, Any]
-    augment: str = "none"
-    settings: dict[str, Any] | None = None
-    frontend_lr: float | None = None
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    recipe: Recipe = Recipe()
 
 
 def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
@@ -63,8 +65,12 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     group.add_argument("--kernel-size", type=int, help="sinc, cos-Gauss: taps, odd (default: 16 ms)")
     group.add_argument("--compression", default="log", choices=COMPRESSIONS, help="of energies (default: %(default)s)")
     group.add_argument("--log-offset", type=float, default=1e-3, help="added before the log (default: %(default)s)")
-    group.add_argument("--init", default="mel", help="scale that centers start on (default: %(default)s)")
-    group.add_argument("--width", type=float, default=5.0, help="cos-Gauss: periods (default: %(default)s; eq. 1 is 1)")
+    group.add_argument(
+        "--init", default="mel", help=f"scale that centers start on, or {', '.join(STARTS)} (default: %(default)s)"
+    )
+    group.add_argument(
+        "--width", type=_width, default=5.0, help="cos-Gauss: periods, or spacing (default: %(default)s; eq. 1 is 1)"
+    )
     group.add_argument("--learn-width", action="store_true", help="cos-Gauss: learn the width of each filter too")
     group.add_argument("--gain", default="raw", choices=("raw", "peak"), help="sinc, cos-Gauss (default: %(default)s)")
 
@@ -90,8 +96,8 @@ def conduct(
 
     Args:
         program: Name of the script, for messages.
-        args: What its parser gave; options of its own that choose among ``variants`` are called ``frontends``,
-            ``factors`` or ``variants``, since those may change when a run is continued.
+        args: What its parser gave; options of its own that choose among ``variants`` are called as in ``FREE``, since
+            those may change when a run is continued.
         variants: Gives the variants. A ``TypeError`` or ``ValueError`` is shown, not raised.
         report: Writes the results into the output folder and gives what the screen shows.
 
@@ -167,27 +173,35 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
             **shared,
             **own[v.frontend.partition("+")[0]],
             **({"heads": v.heads} if "+" in v.frontend else {}),
-            **(v.settings or {}),
+            **v.settings,
         }
         for v in variants
     ]
     return [
-        Cell(variant.frontend, config, fold, seed, variant.name, variant.augment, variant.frontend_lr)
+        Cell(variant.frontend, _with_start(config, seed), fold, seed, variant.name, variant.recipe)
         for fold in folds
         for seed in args.seeds
         for variant, config in zip(variants, configs, strict=True)
     ]
 
 
+def _width(text: str) -> float | str:
+    return text if text == "spacing" else float(text)
+
+
+def _with_start(config: dict[str, Any], seed: int) -> dict[str, Any]:
+    if "init" not in config:
+        return config
+    return {**config, "init": choose_start(config["init"], config["n_filters"], config["sample_rate"], seed)}
+
+
 def _record_configuration(out: Path, args: argparse.Namespace, sounds: SoundSet) -> str | None:
     """Write ``config.json``, or say why this run does not belong into ``out``."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    # What may change between a run and its continuation without changing any cell.
-    free = {"out", "jobs", "frontends", "factors", "variants", "folds", "seeds"}
     path = out / "config.json"
     if path.exists():
         before = json.loads(path.read_text())["arguments"]
-        if changed := [name for name in settings if name not in free and settings[name] != before.get(name)]:
+        if changed := [name for name in settings if name not in FREE and settings[name] != before.get(name)]:
             differences = ", ".join(f"{name} {before.get(name)} -> {settings[name]}" for name in changed)
             return f"--out holds a run with other settings ({differences}); name another folder: {out}"
     configuration = {

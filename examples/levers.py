@@ -19,47 +19,17 @@ from typing import Any
 import _environment  # noqa: F401 - before torch
 import numpy as np
 from experiment import Variant, build_parser, conduct, fill
+from lever_variants import VARIANTS
 from matplotlib.figure import Figure
+from paired import Comparison, compare, corrected, interval_text, p_text
 from planted_sounds import TASKS, Task
-from reporting import (
-    Accuracies,
-    accuracies,
-    accuracy_of,
-    markdown_table,
-    mean_and_spread,
-    paired_difference,
-    plain_table,
-    plus_minus,
-    write_csv,
-)
-from scipy.stats import ttest_rel
+from reporting import accuracies, accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
 from sound_folders import SoundSet
 from training import load_model
 
 from learnable_frontends.movement import movement
 from learnable_frontends.plotting.drawing import COLORS
 
-WIDE: dict[str, Any] = {"width": 0.5}
-HEADS = {"n_heads": 2, "context": 10}
-VARIANTS = {
-    variant.name: variant
-    for variant in (
-        Variant("mel", "mel", {}),
-        Variant("mel, PCEN", "mel", {}, settings={"compression": "pcen"}),
-        Variant("mel, heads", "mel+heads", HEADS),
-        Variant("sinc", "sinc", {}),
-        Variant("cos-gauss, fixed", "cos-gauss", {}, frontend_lr=0.0),
-        Variant("cos-gauss", "cos-gauss", {}),
-        Variant("cos-gauss, linear start", "cos-gauss", {}, settings={"init": "linear"}),
-        Variant("cos-gauss, learned width", "cos-gauss", {}, settings={"learn_width": True}),
-        Variant("cos-gauss, wide", "cos-gauss", {}, settings=WIDE),
-        Variant("cos-gauss, wide to narrow", "cos-gauss", {}, settings={**WIDE, "learn_width": True}),
-        Variant("cos-gauss, peak gain", "cos-gauss", {}, settings={"gain": "peak", "log_offset": 1e-7}),
-        Variant("cos-gauss, learned offset", "cos-gauss", {}, settings={"compression": "learned-log"}),
-        Variant("cos-gauss, PCEN", "cos-gauss", {}, settings={"compression": "pcen"}),
-        Variant("cos-gauss, heads", "cos-gauss+heads", HEADS),
-    )
-}
 PLANTED = {"seconds": 1.0, "limit": 100, "epochs": 30, "n_filters": 8, "sample_rate": 16000, "mixup": 0.0}
 
 
@@ -70,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS)
     )
+    parser.add_argument("--reference", default="mel", choices=VARIANTS, metavar="NAME", help="compared with (mel)")
     args = parser.parse_args(argv)
     task = None if args.data is not None else TASKS.get(args.synthetic)
     if task is not None:
@@ -85,24 +56,27 @@ def main(argv: list[str] | None = None) -> int:
 
     def report(results: list[dict[str, Any]], sounds: SoundSet, out: Path) -> str:
         del sounds
-        return _report(results, task, out)
+        return _report(results, args.reference, task, out)
 
     return conduct("levers.py", args, variants, report)
 
 
-def _report(results: list[dict[str, Any]], task: Task | None, out: Path) -> str:
+def _report(results: list[dict[str, Any]], reference: str, task: Task | None, out: Path) -> str:
     """Write everything but the cells into ``out``, and give the table for the screen."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         by_name.setdefault(result["variant"], []).append(result)
-    reference = accuracies(by_name.get("mel", []))
+    compared = [compare(accuracies(own), accuracies(by_name.get(reference, []))) for own in by_name.values()]
     cells = [_cell(result, task) for result in results]
     rows = [
-        _row(name, of_name, reference, [c for c in cells if c["variant"] == name]) for name, of_name in by_name.items()
+        _row(name, [c for c in cells if c["variant"] == name], comparison, q)
+        for name, comparison, q in zip(by_name, compared, corrected(compared), strict=True)
     ]
-    (out / "levers.json").write_text(json.dumps({"rows": rows, "cells": cells}, indent=2) + "\n")
+    (out / "levers.json").write_text(
+        json.dumps({"reference": reference, "rows": rows, "cells": cells}, indent=2) + "\n"
+    )
     write_csv(out / "levers.csv", rows)
-    table = _table(rows, planted=task is not None)
+    table = _table(rows, compared, reference, planted=task is not None)
     (out / "levers.md").write_text(markdown_table(table))
     _figure(cells, task, out / "levers.png")
     moved = "moved: how far the median filter is from where it started, in bandwidths that it has now"
@@ -115,8 +89,9 @@ def _report(results: list[dict[str, Any]], task: Task | None, out: Path) -> str:
         [
             plain_table(table),
             "",
-            f"{len(cells)} cells (folds x seeds x variants); accuracy of the last epoch on held-out folds;",
-            "minus mel: on the same folds and seeds, with its standard error; p: paired t-test;",
+            f"{len(cells)} cells (folds x seeds x variants); accuracy of the last epoch on held-out folds, mean and",
+            f"standard deviation; minus {reference}: on the same folds and seeds, with its 95 % interval; p: paired",
+            "t-test; q: p corrected for the number of lines (false discovery rate);",
             f"{moved}.",
             f"Tables and picture: {', '.join(str(out / f'levers.{x}') for x in ('md', 'csv', 'json', 'png'))}",
         ]
@@ -139,48 +114,40 @@ def _cell(result: dict[str, Any], task: Task | None) -> dict[str, Any]:
     }
 
 
-def _row(
-    name: str, results: list[dict[str, Any]], reference: Accuracies, cells: list[dict[str, Any]]
-) -> dict[str, Any]:
-    values = accuracies(results)
-    accuracy, spread = mean_and_spread(list(values.values()))
-    difference, error = paired_difference(values, reference)
+def _row(name: str, cells: list[dict[str, Any]], comparison: Comparison | None, q: float | None) -> dict[str, Any]:
+    accuracy, spread = mean_and_spread([cell["accuracy"] for cell in cells])
     shifts = [shift for cell in cells for shift in cell["moved_bandwidths"]]
+    compared = dict.fromkeys(Comparison._fields) if comparison is None else comparison._asdict()
     return {
         "variant": name,
         "accuracy": accuracy,
         "spread": spread,
-        "minus_mel": difference,
-        "minus_mel_standard_error": error,
-        "p": _p_value(values, reference),
+        **compared,
+        "q": q,
         "filters_in_band": float(np.mean([len(cell["moved_bandwidths"]) for cell in cells])),
         "moved_bandwidths": float(np.median(shifts)) if shifts else None,
         "cells": len(cells),
     }
 
 
-def _p_value(values: Accuracies, reference: Accuracies) -> float | None:
-    """Of a paired t-test over folds and seeds; ``None`` where differences do not vary or there are too few."""
-    paired = [(value, reference[cell]) for cell, value in values.items() if cell in reference]
-    if len({round(value - other, 9) for value, other in paired}) < 2:
-        return None
-    return float(ttest_rel(*zip(*paired, strict=True)).pvalue)
-
-
-def _table(rows: list[dict[str, Any]], *, planted: bool) -> list[list[str]]:
+def _table(
+    rows: list[dict[str, Any]], compared: list[Comparison | None], reference: str, *, planted: bool
+) -> list[list[str]]:
     """Head and lines."""
     lines = [
         [
             row["variant"],
             plus_minus(row["accuracy"], row["spread"]),
-            plus_minus(row["minus_mel"], row["minus_mel_standard_error"], sign="+"),
-            "-" if row["p"] is None else f"{row['p']:.1g}",
+            interval_text(comparison),
+            p_text(row["p"]),
+            p_text(row["q"]),
             *([f"{row['filters_in_band']:.1f}"] if planted else []),
             "-" if row["moved_bandwidths"] is None else f"{row['moved_bandwidths']:.1f}",
         ]
-        for row in rows
+        for row, comparison in zip(rows, compared, strict=True)
     ]
-    return [["front-end", "accuracy %", "minus mel", "p", *(["in band"] if planted else []), "moved"], *lines]
+    in_band = ["in band"] if planted else []
+    return [["front-end", "accuracy %", f"minus {reference}", "p", "q", *in_band, "moved"], *lines]
 
 
 def _figure(cells: list[dict[str, Any]], task: Task | None, path: Path) -> None:

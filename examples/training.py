@@ -12,30 +12,42 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from frontends import build_frontend
+from schedules import SCHEDULES, features_of
 from sound_folders import SoundSet
 from torch import Tensor, nn
 
 from learnable_frontends import Frontend, MultiHeadRelevance
+from learnable_frontends.natural_steps import NaturalSteps
+from learnable_frontends.overlap import neighbor_overlap
 from learnable_frontends.transforms import Mixup, RandomCrop, SpecAugment
 
 AUGMENTATIONS = ("none", "aligned", "non-aligned")
+NORMALIZATIONS = ("filter", "all")
 
 
 class SmallCNN(nn.Module):
-    """Four convolutions over the features of any front-end, each filter normalised first.
+    """Four convolutions over the features of any front-end, normalised first.
 
     Args:
         n_filters: Filters of the front-end.
         n_classes: Classes.
+        normalize: One of ``NORMALIZATIONS``: mean and variance of each filter, or one of all of them.
 
     Shape:
         - Input: ``(batch, n_filters, frames)``.
         - Output: ``(batch, n_classes)``.
     """
 
-    def __init__(self, n_filters: int, n_classes: int) -> None:
+    def __init__(self, n_filters: int, n_classes: int, normalize: str = "filter") -> None:
         super().__init__()
-        self.normalize = nn.BatchNorm1d(n_filters)
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
+        of_each = normalize == "filter"
+        self.normalize = (
+            nn.BatchNorm1d(n_filters)
+            if of_each
+            else nn.Sequential(nn.Unflatten(1, (1, n_filters)), nn.BatchNorm2d(1), nn.Flatten(1, 2))
+        )
         self.convolutions = nn.Sequential(
             *_block(1, 16, size=5, stride=2),
             nn.MaxPool2d(2, ceil_mode=True),
@@ -80,6 +92,28 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What is special about the training of one variant.
+
+    Attributes:
+        augment: Masks and crops of features, one of ``AUGMENTATIONS``: none, or at places that are or are not aligned
+            between the parts of relevance heads.
+        normalize: Of features, one of ``NORMALIZATIONS``.
+        frontend_lr: Highest learning rate of the filters; ``None`` means that of the settings, 0 fixes them.
+        schedule: When filters and heads learn, one of `schedules.SCHEDULES`.
+        natural: Whether steps of the filters are scaled by `NaturalSteps`.
+        repulsion: Factor of the penalty on neighbors that are more alike than at the start.
+    """
+
+    augment: str = "none"
+    normalize: str = "filter"
+    frontend_lr: float | None = None
+    schedule: str = "jointly"
+    natural: bool = False
+    repulsion: float = 0.0
+
+
+@dataclass(frozen=True)
 class Cell:
     """One training run: a front-end on one fold from one seed.
 
@@ -89,9 +123,7 @@ class Cell:
         fold: The fold held out.
         seed: Of all random numbers.
         variant: What the table and the files call it.
-        augment: Masks and crops of features in training, one of ``AUGMENTATIONS``: none, or at places that are or are
-            not aligned between the parts of relevance heads.
-        frontend_lr: Highest learning rate of the filters; ``None`` means that of the settings.
+        recipe: What is special about its training.
     """
 
     frontend: str
@@ -99,8 +131,7 @@ class Cell:
     fold: int
     seed: int
     variant: str
-    augment: str = "none"
-    frontend_lr: float | None = None
+    recipe: Recipe = Recipe()
 
     @property
     def name(self) -> str:
@@ -165,47 +196,18 @@ def train(
     torch.manual_seed(cell.seed)
     frontend = build_frontend(cell.frontend, cell.config)
     initial = frontend.center_frequencies.detach().clone()
-    model = nn.Sequential(frontend, SmallCNN(frontend.n_filters, len(sounds.classes)))
-    frames = int(frontend.output_lengths(torch.tensor(sounds.waveforms.shape[-1])))
-    augment = build_augmentation(frontend, cell.augment, frames)
-    held_out = sounds.folds == cell.fold
-    x, y = sounds.waveforms[~held_out], sounds.labels[~held_out]
-    steps = max(1, len(x) // settings.batch_size)
-    groups = [
-        *frontend.param_groups(settings.lr, settings.frontend_lr if cell.frontend_lr is None else cell.frontend_lr),
-        {"params": list(model[1].parameters()), "lr": settings.lr, "name": "classifier"},
-    ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in groups], total_steps=settings.epochs * steps
-    )
-    epoch, elapsed = 0, 0.0
+    classifier = SmallCNN(frontend.n_filters, len(sounds.classes), cell.recipe.normalize)
+    training = _Training(nn.Sequential(frontend, classifier), cell, sounds, settings)
     if partial.exists():
-        state = torch.load(partial, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        epoch, elapsed = state["epoch"], state["elapsed"]
-    for _ in range(epoch):
+        training.load_state_dict(torch.load(partial, weights_only=True))
+    for _ in range(training.epoch):
         on_epoch()
-    for epoch in range(epoch, settings.epochs):  # noqa: B020 - goes on from the saved epoch
-        started = time.perf_counter()
-        torch.manual_seed(cell.seed + 1000 * cell.fold + 100_000 * (epoch + 1))
-        loss = _train_epoch(model, augment, x, y, steps, settings, optimizer, scheduler)
-        if not loss.isfinite():
-            raise FloatingPointError(f"loss of {cell.name} is not finite in epoch {epoch + 1} (lower --lr)")
-        elapsed += time.perf_counter() - started
-        _save(
-            {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
-                "epoch": epoch + 1,
-                "elapsed": elapsed,
-            },
-            partial,
-        )
+    while training.epoch < settings.epochs:
+        training.run_epoch()
+        _save(training.state_dict(), partial)
         on_epoch()
+    held_out = sounds.folds == cell.fold
+    model = training.model
     predictions = predict(model, sounds.waveforms[held_out], settings.batch_size)
     result = {
         "variant": cell.variant,
@@ -213,13 +215,14 @@ def train(
         "frontend_config": cell.config,
         "frontend_state": frontend.state_dict(),
         "initial_centers": initial,
-        "classifier_state": model[1].state_dict(),
+        "classifier_state": classifier.state_dict(),
+        "normalize": cell.recipe.normalize,
         "classes": sounds.classes,
         "fold": cell.fold,
         "seed": cell.seed,
         "targets": sounds.labels[held_out],
         "predictions": predictions,
-        "seconds_per_epoch": elapsed / settings.epochs,
+        "seconds_per_epoch": training.elapsed / settings.epochs,
         "frontend_parameters": _count(frontend),
         "parameters": _count(model),
     }
@@ -232,7 +235,7 @@ def load_model(result: dict[str, Any]) -> tuple[Frontend, nn.Module]:
     """Rebuild the trained front-end and classifier from what `train` returned or saved."""
     frontend = build_frontend(result["frontend"], result["frontend_config"])
     frontend.load_state_dict(result["frontend_state"])
-    classifier = SmallCNN(frontend.n_filters, len(result["classes"]))
+    classifier = SmallCNN(frontend.n_filters, len(result["classes"]), result.get("normalize", "filter"))
     classifier.load_state_dict(result["classifier_state"])
     return frontend.eval(), classifier.eval()
 
@@ -244,32 +247,82 @@ def predict(model: nn.Module, waveforms: Tensor, batch_size: int) -> Tensor:
         return torch.cat([model(batch).argmax(-1) for batch in waveforms.split(batch_size)])
 
 
-def _train_epoch(
-    model: nn.Sequential,
-    augment: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    steps: int,
-    settings: Settings,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> Tensor:
-    model.train()
-    frontend, classifier = model
-    one_hot = torch.eye(int(y.max()) + 1)
-    mixup = Mixup(settings.mixup) if settings.mixup else None
-    losses = []
-    for chosen in torch.randperm(len(x)).split(settings.batch_size)[:steps]:
-        features, targets = augment(frontend(_shift(x[chosen]))), one_hot[y[chosen]]
-        if mixup is not None:
-            features, targets = mixup(features, targets)
-        loss = F.cross_entropy(classifier(features), targets)
-        optimizer.zero_grad(set_to_none=True)
+class _Training:
+    """One cell under way: its model, its optimiser, and what a continuation needs."""
+
+    def __init__(self, model: nn.Sequential, cell: Cell, sounds: SoundSet, settings: Settings) -> None:
+        self.model, self.cell, self.settings = model, cell, settings
+        self.frontend: Frontend = model[0]  # type: ignore[assignment]
+        frames = int(self.frontend.output_lengths(torch.tensor(sounds.waveforms.shape[-1])))
+        self.augment = build_augmentation(self.frontend, cell.recipe.augment, frames)
+        learned = sounds.folds != cell.fold
+        self.x, self.y = sounds.waveforms[learned], torch.eye(len(sounds.classes))[sounds.labels[learned]]
+        self.steps = max(1, len(self.x) // settings.batch_size)
+        frontend_lr = settings.frontend_lr if cell.recipe.frontend_lr is None else cell.recipe.frontend_lr
+        groups = [
+            *self.frontend.param_groups(settings.lr, frontend_lr),
+            {"params": list(model[1].parameters()), "lr": settings.lr, "name": "classifier"},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
+        self.cycle = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, [group["lr"] for group in groups], total_steps=settings.epochs * self.steps
+        )
+        if cell.recipe.natural:
+            NaturalSteps(self.optimizer, self.frontend, every=self.steps)  # anew each epoch, so that a kill is not seen
+        self.mixup = Mixup(settings.mixup) if settings.mixup else None
+        self.epoch, self.elapsed = 0, 0.0
+        self.overlap = None
+        if cell.recipe.repulsion:
+            self.overlap = neighbor_overlap(self.frontend.as_initialized()).detach()
+
+    def run_epoch(self) -> None:
+        """Train for an epoch, the same whatever was run before in this process."""
+        started = time.perf_counter()
+        torch.manual_seed(self.cell.seed + 1000 * self.cell.fold + 100_000 * (self.epoch + 1))
+        self.model.train()
+        losses = [
+            self._step(chosen, (self.epoch + step / self.steps) / self.settings.epochs)
+            for step, chosen in enumerate(torch.randperm(len(self.x)).split(self.settings.batch_size)[: self.steps])
+        ]
+        self.epoch += 1
+        if not torch.stack(losses).mean().isfinite():
+            raise FloatingPointError(f"loss of {self.cell.name} is not finite in epoch {self.epoch} (lower --lr)")
+        self.elapsed += time.perf_counter() - started
+
+    def _step(self, chosen: Tensor, done: float) -> Tensor:
+        """Train on some clips, at a point of the training between 0 and 1."""
+        recipe = self.cell.recipe
+        features = self.augment(features_of(self.frontend, _shift(self.x[chosen]), recipe.schedule, done))
+        targets = self.y[chosen]
+        if self.mixup is not None:
+            features, targets = self.mixup(features, targets)
+        loss = F.cross_entropy(self.model[1](features), targets)
+        if self.overlap is not None:
+            loss = loss + recipe.repulsion * (neighbor_overlap(self.frontend) - self.overlap).relu().mean()
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
-        scheduler.step()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean()
+        for group, rate in zip(self.optimizer.param_groups, self.cycle.get_last_lr(), strict=True):
+            group["lr"] = rate * SCHEDULES[recipe.schedule](group["name"], done)
+        self.optimizer.step()
+        self.cycle.step()
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that the next epoch depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.cycle.state_dict(),
+            "epoch": self.epoch,
+            "elapsed": self.elapsed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.cycle.load_state_dict(state["scheduler"])
+        self.epoch, self.elapsed = state["epoch"], state["elapsed"]
 
 
 def _shift(waveforms: Tensor) -> Tensor:

@@ -31,13 +31,13 @@ def test_every_variant_changes_one_thing_of_the_base():
     found = variants()
     assert len(found) == 15
     base = found["base"]
-    assert (base.frontend, base.augment) == ("cos-gauss+heads", "aligned")
+    assert (base.frontend, base.recipe.augment) == ("cos-gauss+heads", "aligned")
     for name, variant in found.items():
         if name == "heads-none":
-            assert (variant.frontend, variant.augment) == ("cos-gauss", "aligned")
+            assert (variant.frontend, variant.recipe.augment) == ("cos-gauss", "aligned")
             continue
         changed = {key for key in base.heads if base.heads[key] != variant.heads[key]}
-        if base.augment != variant.augment:
+        if base.recipe != variant.recipe:
             changed.add("augment")
         assert len(changed) == (name != "base"), name
         frontend = build_frontend(variant.frontend, {**CONFIG, "n_filters": 12, "heads": variant.heads})

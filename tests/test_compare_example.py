@@ -13,7 +13,7 @@ import compare_frontends
 from frontends import NAMES, build_frontend
 from sound_folders import BadSoundsError, SoundSet, load_folder
 from synthetic_sounds import SOUNDS, synthesize
-from training import Cell, Settings, load_model, predict, train
+from training import Cell, Recipe, Settings, load_model, predict, train
 
 RATE = 8000
 CONFIG = {"sample_rate": RATE, "n_filters": 10, "win_length": 200, "hop_length": 200, "log_offset": 1e-3}
@@ -137,9 +137,16 @@ def test_folders_that_cannot_be_split_are_refused_with_the_reason(folder):
         load_folder(folder, RATE)
 
 
-@pytest.mark.parametrize("name", ["mel", "cos-gauss+heads"])
-def test_a_stopped_cell_goes_on_and_ends_like_an_unbroken_one(name, sounds, tmp_path):
-    cell = Cell(name, {**CONFIG, "heads": {"n_heads": 2}}, fold=1, seed=0, variant=name)
+RECIPES = [
+    ("mel", Recipe()),
+    ("cos-gauss+heads", Recipe(schedule="filters-first")),
+    ("cos-gauss", Recipe(schedule="warm-up", natural=True, repulsion=1.0, normalize="all")),
+]
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES, ids=[name for name, _ in RECIPES])
+def test_a_stopped_cell_goes_on_and_ends_like_an_unbroken_one(name, recipe, sounds, tmp_path):
+    cell = Cell(name, {**CONFIG, "heads": {"n_heads": 2}}, fold=1, seed=0, variant=name, recipe=recipe)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     unbroken = train(cell, sounds, SETTINGS, tmp_path / "a")

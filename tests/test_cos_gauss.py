@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from learnable_frontends import CosGaussFilterbank
+from learnable_frontends import CosGaussFilterbank, MelFrontend
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -193,6 +193,55 @@ def test_width_outside_its_range_is_refused():
             ValueError, match=rf"^width must be between 0.1 and 100.0 periods to be learned, got {width}"
         ):
             CosGaussFilterbank(8000, 3, width=width, learn_width=True)
+
+
+@pytest.mark.parametrize("init", ["mel", "linear", [300.0, 700.0, 900.0, 2500.0]])
+def test_width_of_spacing_meets_half_way_at_half_the_power(init):
+    bank = CosGaussFilterbank(8000, 4, kernel_size=8001, init=init, width="spacing")
+    centers = bank.center_frequencies.detach()
+    ends = torch.cat([torch.zeros(1), centers, torch.tensor([4000.0])])
+    half_way = (ends[2:] - ends[:-2]) / 4
+    # The mean of both sides: closed form of the Gaussian's response, by itself and through the kernels.
+    widths = centers * math.sqrt(math.log(2)) / (2 * math.pi * half_way)
+    assert_close(bank.widths, widths, rtol=1e-9, atol=0)
+    response = bank.power_response(16000).detach()  # bins of half a hertz
+    peak = response[2, (2 * centers[2]).round().long()]
+    assert_close(
+        response[2, (2 * (centers[2] + half_way[2])).round().long()] / peak, torch.tensor(0.5), rtol=0.02, atol=0
+    )
+
+
+def test_filters_of_spacing_are_as_wide_as_mel_filters():
+    for n_filters in (8, 16, 40):
+        spaced = CosGaussFilterbank(16000, n_filters, kernel_size=1601, width="spacing").bandwidths
+        mel = MelFrontend(16000, n_filters, n_fft=4096).bandwidths
+        ratio = spaced / mel
+        assert ratio.min() > 0.95
+        assert ratio.max() < 1.2
+
+
+@pytest.mark.parametrize("learn_width", [False, True])
+def test_each_filter_can_have_a_width_of_its_own(learn_width):
+    widths = torch.tensor([1.0, 2.0, 4.0])
+    bank = CosGaussFilterbank(8000, 3, kernel_size=101, width=widths, learn_width=learn_width)
+    assert_close(bank.widths.detach(), widths)
+    expected = closed_form(bank.center_frequencies.detach(), widths[:, None].numpy(), 8000, 101)
+    assert_close(bank.kernels().detach(), torch.from_numpy(expected))
+    with torch.no_grad():
+        bank.raw_center.copy_(bank.raw_center.flip(0))
+    assert_close(bank.widths.detach(), widths.flip(0))  # each goes with its filter
+    assert "width=one each" in repr(bank)
+
+
+def test_widths_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"^width must be one number or 3, got shape \(2,\)$"):
+        CosGaussFilterbank(8000, 3, width=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"^width must be 'spacing' or numbers, got 'erb' \(in periods\)$"):
+        CosGaussFilterbank(8000, 3, width="erb")
+    with pytest.raises(
+        ValueError, match=r"^width='spacing' must give widths between 0.1 and 100.0 periods, got \[0.00"
+    ):
+        CosGaussFilterbank(8000, 1, init=[10.0], width="spacing")
 
 
 def test_printed_form_shows_the_width_and_whether_it_is_learned():

@@ -12,11 +12,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import compare_frontends
 import levers
+import paired
 import torch
 from experiment import _cells, build_parser
 from frontends import build_frontend
 from planted_sounds import TASKS, plant
+from schedules import SCHEDULES
 from sound_folders import SoundSet
+from starts import choose_start
+from training import Cell, Recipe, Settings, train
+
+from learnable_frontends import CosGaussFilterbank, Frontend
+from learnable_frontends.overlap import neighbor_overlap
 
 RATE, COUNT = 16000, 12
 
@@ -82,8 +89,13 @@ def test_a_run_writes_its_tables_and_goes_on(tmp_path, capsys):
     with (tmp_path / "levers.csv").open(newline="") as file:
         rows = {row["variant"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*chosen, "cos-gauss, PCEN"]
-    assert float(rows["mel"]["minus_mel"]) == 0
-    assert rows["mel"]["p"] == ""
+    assert rows["mel"]["difference"] == rows["mel"]["p"] == rows["mel"]["q"] == ""
+    cell = {
+        (c["variant"], c["fold"]): c["accuracy"] for c in json.loads((tmp_path / "levers.json").read_text())["cells"]
+    }
+    differences = [cell["cos-gauss", fold] - cell["mel", fold] for fold in (1, 2)]
+    if differences[0] != differences[1]:
+        assert float(rows["cos-gauss"]["difference"]) == pytest.approx(sum(differences) / 2)
     assert (tmp_path / "levers.md").read_text().startswith("| front-end |")
     assert (tmp_path / "levers.png").stat().st_size > 5000
     written = json.loads((tmp_path / "levers.json").read_text())["cells"]
@@ -106,7 +118,7 @@ def test_every_variant_is_a_front_end_of_its_own():
         assert frontend(sounds.waveforms).shape[:2] == (4, 8)
         numbers = [*frontend.center_frequencies.tolist(), *frontend.bandwidths.tolist()]
         free = [tuple(parameter.shape) for parameter in frontend.parameters()]
-        shown.add((repr(frontend), cell.frontend_lr, *numbers, *free))
+        shown.add((repr(frontend), cell.recipe, *numbers, *free))
     assert len(shown) == len(levers.VARIANTS)
 
 
@@ -118,13 +130,97 @@ def test_other_sounds_say_how_far_the_median_filter_moved(tmp_path, capsys):
     assert rows["mel"]["moved_bandwidths"] == 0 < rows["sinc"]["moved_bandwidths"]
 
 
-def test_p_is_that_of_the_paired_differences():
+def test_comparisons_are_those_of_the_paired_differences():
     values, reference = ({(fold, 0): value for fold, value in enumerate(v)} for v in ((0.9, 0.8, 1.0), (0.5, 0.6, 0.7)))
     differences = np.array([0.4, 0.2, 0.3])
-    t = differences.mean() / (differences.std(ddof=1) / 3**0.5)
-    expected = 2 * student.sf(t, 2)
-    assert levers._p_value(values, {**reference, (7, 0): 0.1}) == pytest.approx(expected)
-    assert levers._p_value(reference, reference) is None
+    error = differences.std(ddof=1) / 3**0.5
+    found = paired.compare(values, {**reference, (7, 0): 0.1})
+    half = student.ppf(0.975, 2) * error
+    expected = (0.3, 0.3 - half, 0.3 + half, 2 * student.sf(0.3 / error, 2))
+    assert found == pytest.approx(expected)
+    assert paired.compare(reference, reference) is None
+    assert paired.interval_text(None) == paired.p_text(None) == "-"
+    assert paired.interval_text(paired.Comparison(0.1, -0.05, 0.25, 0.2)) == "+10.0 [-5.0, +25.0]"
+
+
+def test_the_smallest_p_counts_as_often_as_there_are_comparisons():
+    comparisons = [paired.Comparison(0, 0, 0, p) for p in (0.01, 0.5, 0.04)]
+    assert paired.corrected([comparisons[0], None, *comparisons[1:]]) == pytest.approx([0.03, None, 0.5, 0.06])
+    assert paired.corrected([None]) == [None]
+
+
+def test_starts_are_ascending_in_the_band_and_drawn_anew_for_each_seed():
+    assert choose_start("erb", 8, 16000, 0) == "erb"
+    drawn = [choose_start("random", 80, 22050, seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    for centers in (*drawn, choose_start("bad", 80, 22050, 0)):
+        frontend = build_frontend(
+            "cos-gauss", {"sample_rate": 22050, "n_filters": 80, "init": centers, "log_offset": 1}
+        )
+        torch.testing.assert_close(frontend.center_frequencies, torch.tensor(centers), rtol=1e-4, atol=0.1)
+    assert min(centers) > 0.8 * 11025
+
+
+def test_schedules_say_who_learns_when():
+    shares = {
+        name: [[schedule(group, done) for done in (0.0, 0.15, 0.49, 0.5, 1.0)] for group in ("filters", "frontend")]
+        for name, schedule in SCHEDULES.items()
+    }
+    assert shares == {
+        "jointly": [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1]],
+        "warm-up": [[0, 0.5, 1, 1, 1], [1, 1, 1, 1, 1]],
+        "filters-first": [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]],
+        "filters-last": [[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]],
+    }
+    assert all(schedule("classifier", done) == 1 for schedule in SCHEDULES.values() for done in (0.0, 1.0))
+
+
+def train_one(tmp_path, recipe, epochs):
+    """A front-end with heads, as built and as trained on four clips."""
+    config = {"sample_rate": 8000, "n_filters": 6, "log_offset": 1e-3, "heads": {"n_heads": 2, "context": 1}}
+    labels = torch.arange(8) % 2
+    sounds = SoundSet(
+        torch.randn(8, 2000, generator=torch.Generator().manual_seed(0)),
+        labels,
+        1 + torch.arange(8) // 6,
+        ["a", "b"],
+        [""] * 8,
+        8000,
+        [],
+    )
+    cell = Cell("cos-gauss+heads", config, fold=2, seed=0, variant="x", recipe=recipe)
+    tmp_path.mkdir(exist_ok=True)
+    result = train(cell, sounds, Settings(epochs, 2, 1e-2, 1e-2, 0.0), tmp_path)
+    torch.manual_seed(0)
+    return build_frontend("cos-gauss+heads", config).state_dict(), result["frontend_state"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_filters_and_heads_both_learn_in_the_end(tmp_path, schedule):
+    before, after = train_one(tmp_path, Recipe(schedule=schedule), 1)
+    assert not torch.equal(before["frontend.raw_center"], after["frontend.raw_center"])
+    assert not all(torch.equal(before[name], after[name]) for name in before if name.startswith("relevance"))
+
+
+def test_rates_of_a_stage_are_zero_while_it_is_not_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("schedules.STAGE", 2.0)  # the first stage never ends
+    before, after = train_one(tmp_path / "a", Recipe(schedule="filters-first"), 1)
+    assert not torch.equal(before["frontend.raw_center"], after["frontend.raw_center"])
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("relevance"))
+    before, after = train_one(tmp_path / "b", Recipe(schedule="filters-last"), 1)
+    assert torch.equal(before["frontend.raw_center"], after["frontend.raw_center"])
+
+
+def test_repulsion_keeps_neighbors_apart(tmp_path, monkeypatch):
+    # Started where they are alike already, so that the penalty acts from the first step.
+    monkeypatch.setattr(Frontend, "as_initialized", lambda _: CosGaussFilterbank(8000, 6, width=20.0))
+    _, free = train_one(tmp_path / "a", Recipe(), 4)
+    _, repelled = train_one(tmp_path / "b", Recipe(repulsion=100.0), 4)
+    banks = [CosGaussFilterbank(8000, 6) for _ in range(2)]
+    for bank, state in zip(banks, (free, repelled), strict=True):
+        bank.raw_center.data.copy_(state["frontend.raw_center"])
+    overlaps = [float(neighbor_overlap(bank).detach().mean()) for bank in banks]
+    assert overlaps[1] < overlaps[0]
 
 
 def test_planted_sounds_are_compared_too(tmp_path, capsys):

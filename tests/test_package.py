@@ -19,7 +19,7 @@ LAYERS = [
     {"functional", "scales"},
     {"compression", "pcen", "blocked_heads", "heads", "masks", "optimizer_monitor"},
     {"frontend"},
-    {"kernel_filterbank", "movement"},
+    {"kernel_filterbank", "movement", "natural_steps", "overlap"},
     {"filterbanks.*", "relevance"},
     {"filterbanks"},
     {"", "plotting.drawing"},

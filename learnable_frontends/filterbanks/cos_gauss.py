@@ -43,7 +43,9 @@ class CosGaussFilterbank(EvenKernelFilterbank):
             ``functools.partial(torch.hamming_window, periodic=False)``.
         init: Where centers start: evenly on a scale, ``"mel"`` (``"htk"``), ``"slaney"``, ``"bark"``, ``"erb"`` or
             ``"linear"``, or ``n_filters`` ascending frequencies in Hz.
-        width: Standard deviation of the Gaussian in periods of the center frequency.
+        width: Standard deviation of the Gaussian in periods of the center frequency, one for all filters or one for
+            each; or ``"spacing"``: each filter's response is half of its peak half-way to its neighbors, on average,
+            so that filters start side by side, however many there are.
         learn_width: Whether each filter's width is learned too, between 0.1 and 100 periods.
         gain: ``"raw"`` leaves the kernels as they are, so lower filters, which are longer, are louder; ``"peak"`` gives
             every filter unit gain at its center.
@@ -70,6 +72,7 @@ class CosGaussFilterbank(EvenKernelFilterbank):
     """
 
     ramp: Tensor
+    fixed_widths: Tensor
     raw_width: nn.Parameter | None
 
     def __init__(
@@ -87,7 +90,7 @@ class CosGaussFilterbank(EvenKernelFilterbank):
         padding: str = "full",
         window: Callable[[int], Tensor] = torch.hamming_window,
         init: str | Sequence[float] | Tensor = "mel",
-        width: float = 5.0,
+        width: float | str | Sequence[float] | Tensor = 5.0,
         learn_width: bool = False,
         gain: str = "raw",
         compression: nn.Module | None = None,
@@ -107,19 +110,16 @@ class CosGaussFilterbank(EvenKernelFilterbank):
             gain=gain,
             compression=compression,
         )
-        if not 0 < width < math.inf:
-            raise ValueError(f"width must be positive and finite, got {width} (in periods; the paper's eq. 1 is 1)")
-        low, high = WIDTH_RANGE
-        if learn_width and not low < width < high:
-            raise ValueError(f"width must be between {low} and {high} periods to be learned, got {width}")
-        self.width = float(width)
-        centers = self._spaced_centers(init)[1:-1]
+        points = self._spaced_centers(init)
         ramp = even_ramp(self.n_filters)
         self._constant("ramp", ramp)
-        positions = unordered((centers - self.f_min) / (self.f_max - self.f_min), ramp)
+        positions = unordered((points[1:-1] - self.f_min) / (self.f_max - self.f_min), ramp)
         self.raw_center = self._free(unbounded(positions, 0.0, 1.0))
-        logs = torch.full((self.n_filters,), math.log(width), dtype=torch.float64)
-        raw_width = self._free(unbounded(logs, math.log(low), math.log(high))) if learn_width else None
+        widths = self._checked_widths(width, points, learn_width)
+        self.width = float(widths[0]) if bool((widths == widths[0]).all()) else None
+        self._constant("fixed_widths", widths)
+        low, high = WIDTH_RANGE
+        raw_width = self._free(unbounded(widths.log(), math.log(low), math.log(high))) if learn_width else None
         self.register_parameter("raw_width", raw_width)
 
     @property
@@ -131,20 +131,48 @@ class CosGaussFilterbank(EvenKernelFilterbank):
     @property
     def widths(self) -> Tensor:
         """Standard deviation of each filter's Gaussian in periods of its center, shape ``(n_filters,)``."""
+        order = self.raw_center.argsort()
         if self.raw_width is None:
-            return torch.full_like(self.raw_center, self.width)
-        raw = self.raw_width[self.raw_center.argsort()]
+            return self.fixed_widths[order]
         low, high = WIDTH_RANGE
-        return bounded(at_least_float32(raw), math.log(low), math.log(high)).exp()
+        return bounded(at_least_float32(self.raw_width[order]), math.log(low), math.log(high)).exp()
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
         phase = self._phase(self.center_frequencies)
-        width = self.width if self.raw_width is None else self.widths[:, None]
+        width: float | Tensor | None = self.width
+        if self.raw_width is not None or width is None:
+            width = self.widths.to(phase.dtype)[:, None]
         # Powers of two, not of e: torch.exp wakes other threads for tensors this small, which costs more than it saves.
         exponent = phase.square() * (-0.5 / math.log(2) / (2 * math.pi * width) ** 2)
         return torch.cos(phase) * torch.exp2(exponent)
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
-        return f"{super().extra_repr()}, width={self.width:g}, learn_width={self.raw_width is not None}"
+        shown = "one each" if self.width is None else f"{self.width:g}"
+        return f"{super().extra_repr()}, width={shown}, learn_width={self.raw_width is not None}"
+
+    def _checked_widths(
+        self, width: float | str | Sequence[float] | Tensor, points: Tensor, learn_width: bool
+    ) -> Tensor:
+        """Width of each filter, in the order of its center; ``points`` are centers between the ends of the band."""
+        low, high = WIDTH_RANGE
+        if isinstance(width, str):
+            if width != "spacing":
+                raise ValueError(f"width must be 'spacing' or numbers, got {width!r} (in periods)")
+            half_gaps = (points[2:] - points[:-2]) / 4
+            widths = points[1:-1] * (math.sqrt(math.log(2)) / (2 * math.pi)) / half_gaps
+            if not bool(((low < widths) & (widths < high)).all()):
+                raise ValueError(
+                    f"width='spacing' must give widths between {low} and {high} periods, got {widths.tolist()} "
+                    "(centers too far apart or too close; give numbers)"
+                )
+            return widths
+        widths = torch.as_tensor(width, dtype=torch.float64).detach().cpu()
+        if widths.shape not in ((), (self.n_filters,)):
+            raise ValueError(f"width must be one number or {self.n_filters}, got shape {tuple(widths.shape)}")
+        if not bool(((widths > 0) & widths.isfinite()).all()):
+            raise ValueError(f"width must be positive and finite, got {width} (in periods; the paper's eq. 1 is 1)")
+        if learn_width and not bool(((low < widths) & (widths < high)).all()):
+            raise ValueError(f"width must be between {low} and {high} periods to be learned, got {width}")
+        return widths.expand(self.n_filters)

@@ -1,0 +1,34 @@
+"""Where filters start that no scale puts there: at random, or where they should not be."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from learnable_frontends.scales import hz_to_scale, scale_to_hz
+
+STARTS = ("random", "bad")
+
+
+def choose_start(init: str, n_filters: int, sample_rate: float, seed: int) -> str | list[float]:
+    """Turn a name of ``STARTS`` into center frequencies; other names are scales, which the front-ends know.
+
+    Args:
+        init: ``"random"``: on the mel scale, at distances that are drawn anew for each seed, each at least a tenth of
+            the mean; ``"bad"``: all in the highest fifth of the band, evenly; or the name of a scale.
+        n_filters: Filters.
+        sample_rate: Samples per second.
+        seed: Of the random steps.
+
+    Returns:
+        Ascending frequencies in Hz, or ``init`` itself.
+    """
+    top = sample_rate / 2
+    if init == "bad":
+        return [float(center) for center in np.linspace(0.8 * top, top, n_filters + 2)[1:-1]]
+    if init != "random":
+        return init
+    steps = 0.1 + 0.9 * np.random.default_rng([seed, n_filters]).exponential(size=n_filters + 1)
+    shares = torch.from_numpy(steps.cumsum()[:-1] / steps.sum())
+    highest = hz_to_scale(torch.tensor(top, dtype=torch.float64), "mel")
+    return [float(center) for center in scale_to_hz(shares * highest, "mel")]
