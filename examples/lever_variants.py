@@ -48,7 +48,8 @@ LEVERS: dict[str, tuple[dict[str, Any], Recipe]] = {
     # Together.
     "bad start, wide to narrow": ({"init": "bad", **NARROWING}, Recipe()),
     "wide to narrow, natural steps": (NARROWING, Recipe(frontend_lr=0.1, natural=True)),
-    "wide to narrow, PCEN": ({**NARROWING, **PCEN}, Recipe()),
+    "fixed, spacing, small offset": (SPACED | SMALL_OFFSET, Recipe(frontend_lr=0.0)),
+    "learned from spacing, small offset": (SPACED | SMALL_OFFSET | {"learn_width": True}, Recipe()),
 }
 STAGES = {"heads": "jointly", "heads, filters first": "filters-first", "heads, filters last": "filters-last"}
 

@@ -212,8 +212,8 @@ def test_rates_of_a_stage_are_zero_while_it_is_not_on(tmp_path, monkeypatch):
 
 
 def test_repulsion_keeps_neighbors_apart(tmp_path, monkeypatch):
-    # Started where they are alike already, so that the penalty acts from the first step.
-    monkeypatch.setattr(Frontend, "as_initialized", lambda _: CosGaussFilterbank(8000, 6, width=20.0))
+    # Measured from a start where they are less alike, so that the penalty acts from the first step.
+    monkeypatch.setattr(Frontend, "as_initialized", lambda _: CosGaussFilterbank(8000, 6, init="linear"))
     _, free = train_one(tmp_path / "a", Recipe(), 4)
     _, repelled = train_one(tmp_path / "b", Recipe(repulsion=100.0), 4)
     banks = [CosGaussFilterbank(8000, 6) for _ in range(2)]
