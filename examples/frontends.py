@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from learnable_frontends import (
     PCEN,
     CosGaussFilterbank,
@@ -17,6 +19,7 @@ from learnable_frontends import (
 FAMILIES = {"mel": MelFrontend, "sinc": SincFilterbank, "cos-gauss": CosGaussFilterbank}
 NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
 
+WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 COMPRESSIONS = ("log", "learned-log", "pcen")
 
 
@@ -25,8 +28,9 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
 
     Args:
         name: A family, ``"mel"``, ``"sinc"`` or ``"cos-gauss"``, or one with ``"+heads"``.
-        config: The family's keyword arguments as numbers and strings; ``compression``, one of ``COMPRESSIONS``, and
-            ``log_offset``; and, for a name with heads, ``heads``: the keyword arguments of `MultiHeadRelevance`.
+        config: The family's keyword arguments as numbers and strings: ``window`` by its name in ``WINDOWS``;
+            ``compression``, one of ``COMPRESSIONS``, and ``log_offset``; and, for a name with heads, ``heads``: the
+            keyword arguments of `MultiHeadRelevance`.
 
     Returns:
         The front-end, freshly initialised.
@@ -38,6 +42,8 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
         raise ValueError(f"name must be one of {NAMES}, got {name!r}")
     family, _, heads = name.partition("+")
     settings = {key: value for key, value in config.items() if key not in ("heads", "log_offset", "compression")}
+    if "window" in settings:
+        settings["window"] = WINDOWS[settings["window"]]
     kind = config.get("compression", "log")
     compression = (
         PCEN(config["n_filters"]) if kind == "pcen" else Log(config["log_offset"], learn=kind == "learned-log")

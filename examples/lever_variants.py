@@ -15,6 +15,7 @@ SMALL_OFFSET = {"log_offset": 1e-6}
 # Energies of mel are sums of powers, those of cos-Gauss means of squares: for noise the ratio is 130 to 860 for the
 # middle filter of 80 to 8, so this is about the floor for mel that 1e-3 is for cos-Gauss.
 LARGE_OFFSET = {"log_offset": 0.3}
+HANN = {"window": "hann"}
 LEARNED_OFFSET = {"compression": "learned-log"}
 PCEN = {"compression": "pcen"}
 LEVERS: dict[str, tuple[dict[str, Any], Recipe]] = {
@@ -48,6 +49,11 @@ LEVERS: dict[str, tuple[dict[str, Any], Recipe]] = {
     # Together.
     "bad start, wide to narrow": ({"init": "bad", **NARROWING}, Recipe()),
     "wide to narrow, natural steps": (NARROWING, Recipe(frontend_lr=0.1, natural=True)),
+    "Hann window": (HANN, Recipe()),
+    "fixed, Hann window": (HANN, Recipe(frontend_lr=0.0)),
+    "fixed, spacing, Hann window": (SPACED | HANN, Recipe(frontend_lr=0.0)),
+    "fixed, spacing, small offset, Hann window": (SPACED | SMALL_OFFSET | HANN, Recipe(frontend_lr=0.0)),
+    "learned from spacing, Hann window": (SPACED | HANN | {"learn_width": True}, Recipe()),
     "fixed, spacing, small offset": (SPACED | SMALL_OFFSET, Recipe(frontend_lr=0.0)),
     "learned from spacing, small offset": (SPACED | SMALL_OFFSET | {"learn_width": True}, Recipe()),
 }
@@ -59,6 +65,7 @@ def _variants() -> list[Variant]:
     return [
         Variant("mel", "mel", {}),
         *(Variant(f"mel, {name}", "mel", {}, settings) for name, settings in mel.items()),
+        Variant("mel, Hamming window", "mel", {}, {"window": "hamming"}),
         Variant("mel, one normalization", "mel", {}, recipe=Recipe(normalize="all")),
         Variant("mel, heads", "mel+heads", HEADS),
         Variant("mel, large offset, heads", "mel+heads", HEADS, LARGE_OFFSET),
