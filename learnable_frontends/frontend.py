@@ -6,13 +6,13 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from learnable_frontends.compression import Log
-from learnable_frontends.functional import at_least_float32, frame, whole_number, without_autocast
+from learnable_frontends.functional import at_least_float32, frame, pad_each, whole_number, without_autocast
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,7 +44,7 @@ class Frontend(nn.Module, ABC):
         """Power gain of each filter at the bins of an ``n_fft``-point transform: ``(n_filters, n_fft // 2 + 1)``."""
 
     @abstractmethod
-    def energies(self, waveform: Tensor) -> Tensor:
+    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Energy of each filter in each frame, before compression: ``(..., time)`` to ``(..., n_filters, frames)``."""
 
     @abstractmethod
@@ -74,12 +74,54 @@ class Frontend(nn.Module, ABC):
             ['500 Hz', '1000 Hz']
         """
         start = copy.deepcopy(self)
+        frozen = start.is_frozen
         with torch.no_grad():
             for module in start.modules():
                 for name, initial in module.named_buffers(recurse=False):
                     if name.startswith(INITIAL):
                         getattr(module, name.removeprefix(INITIAL)).copy_(initial)
-        return start
+        return start._set_frozen(True) if frozen else start
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether `freeze` was called last: filters do not learn, and their response is not computed anew."""
+        return any(module.is_frozen for module in self.children() if isinstance(module, Frontend))
+
+    def freeze(self) -> Self:
+        """Fix the filters for deployment: their response is computed once, now, and kept.
+
+        The output stays what it is. Parameters of filters no longer ask for gradients; those of compression and
+        relevance heads are left as they are. What is kept is not in the state dict, so checkpoints of frozen and
+        unfrozen modules are the same; loading one, moving the module or changing its type computes it anew. Parameters
+        that are changed by hand have no effect before `unfreeze`.
+
+        Returns:
+            The module itself.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> bank = CosGaussFilterbank(16000, 40).freeze()
+            >>> bank.is_frozen, bank(torch.randn(16000)).requires_grad
+            (True, False)
+        """
+        return self._set_frozen(True)
+
+    def unfreeze(self) -> Self:
+        """Let all filters learn again, and compute their response in each call.
+
+        Returns:
+            The module itself.
+        """
+        return self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> Self:
+        for name, parameter in self.named_parameters(recurse=False):
+            if name.startswith("raw_"):
+                parameter.requires_grad_(not frozen)
+        for module in self.children():
+            if isinstance(module, Frontend):
+                module._set_frozen(frozen)
+        return self
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
         """Register a parameter, and keep the first value of one of the filters', outside of the state dict."""
@@ -188,38 +230,75 @@ class Filterbank(Frontend):
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
 
-    def energies(self, waveform: Tensor) -> Tensor:
+    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Energy of each filter in each frame, before compression.
 
         Args:
             waveform: Shape ``(..., time)``, floating point.
+            lengths: Samples of each clip, as in `forward`; ``None`` means all.
 
         Returns:
             Shape ``(..., n_filters, frames)``, not negative; float32 for float16 and bfloat16 waveforms, whose range
-            energies would leave.
+            energies would leave. Zero beyond the frames of a clip.
 
         Raises:
-            TypeError: If ``waveform`` is not floating point.
-            ValueError: If it has no time axis or too few samples.
+            TypeError: If ``waveform`` is not floating point, or ``lengths`` not whole numbers.
+            ValueError: If it has no time axis or too few samples, or ``lengths`` do not fit it.
         """
         self._check(waveform)
         lead, time = waveform.shape[:-1], waveform.shape[-1]
+        flat = at_least_float32(waveform.reshape(math.prod(lead), time))
+        padding, counts = self.frame_padding, None
+        if lengths is not None:
+            self._check_lengths(lengths, waveform)
+            each = lengths.reshape(-1).to(waveform.device)
+            flat, padding, counts = pad_each(flat, each, padding, self.pad_mode), (0, 0), self.output_lengths(each)
         with without_autocast(waveform.device.type):
             frames = frame(
-                at_least_float32(waveform.reshape(math.prod(lead), time)),
+                flat,
                 self.frame_length,
                 self.hop_length,
-                padding=self.frame_padding,
+                padding=padding,
                 pad_mode=self.pad_mode,
                 tail=self.frame_tail,
             )
             energies = self.frame_energies(frames)
+        if counts is not None:
+            energies = _zero_after(energies, counts)
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Compute features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type."""
-        features: Tensor = self.compression(self.energies(waveform))
-        return features.to(waveform.dtype)
+    @overload
+    def forward(self, waveform: Tensor, lengths: None = None) -> Tensor: ...
+
+    @overload
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type.
+
+        Args:
+            waveform: Shape ``(..., time)``, floating point.
+            lengths: Samples of each clip in a batch padded to the longest, integers shaped like the leading axes. Each
+                clip then has the features that it has alone: it is padded at its own end. Those on a CPU are checked.
+
+        Returns:
+            Features; with ``lengths`` also the frames of each clip, shaped like ``lengths``. Features beyond them are
+            zero.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> bank, clips = CosGaussFilterbank(16000, 40), torch.randn(2, 16000)
+            >>> features, frames = bank(clips, torch.tensor([16000, 8000]))
+            >>> features.shape, frames
+            (torch.Size([2, 40, 101]), tensor([101,  51]))
+            >>> torch.allclose(features[1, :, :51], bank(clips[1, :8000]), atol=1e-5)
+            True
+        """
+        features: Tensor = self.compression(self.energies(waveform, lengths)).to(waveform.dtype)
+        if lengths is None:
+            return features
+        counts = self.output_lengths(lengths)
+        return _zero_after(features, counts.to(features.device)), counts
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames for waveforms of ``lengths`` samples.
@@ -251,7 +330,9 @@ class Filterbank(Frontend):
             )
         if waveform.dim() == 0:
             raise ValueError("waveform must have a time axis, got a tensor without axes (shape (..., time))")
-        time = waveform.shape[-1]
+        self._check_samples("waveform", "have", waveform.shape[-1])
+
+    def _check_samples(self, name: str, verb: str, time: int) -> None:
         if not self.center:
             needed, hint = self.frame_length - self.frame_tail, "center=True pads"
         elif self.pad_mode == "reflect":
@@ -262,6 +343,28 @@ class Filterbank(Frontend):
             needed, hint = 1, "an empty clip has no features"
         if time < needed:
             raise ValueError(
-                f"waveform must have at least {needed} samples with center={self.center}, "
+                f"{name} must {verb} at least {needed} samples with center={self.center}, "
                 f"pad_mode={self.pad_mode!r}, got {time} ({hint})"
             )
+
+    def _check_lengths(self, lengths: Tensor, waveform: Tensor) -> None:
+        if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+            got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+            raise TypeError(f"lengths must be an integer tensor, got {got} (samples of each clip)")
+        if lengths.shape != waveform.shape[:-1]:
+            raise ValueError(
+                f"lengths must have the leading axes of waveform, {tuple(waveform.shape[:-1])}, got "
+                f"{tuple(lengths.shape)}"
+            )
+        if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
+            return  # looking at them would wait for the device
+        shortest, longest = (int(value) for value in lengths.aminmax())
+        if longest > waveform.shape[-1]:
+            raise ValueError(f"lengths must be at most the {waveform.shape[-1]} samples of waveform, got {longest}")
+        self._check_samples("lengths", "be", shortest)
+
+
+def _zero_after(values: Tensor, counts: Tensor) -> Tensor:
+    """Fill the frames of ``(..., n_filters, frames)`` after the first ``counts`` with zeros."""
+    beyond = torch.arange(values.shape[-1], device=values.device) >= counts[..., None]
+    return values.masked_fill(beyond[..., None, :], 0.0)

@@ -22,6 +22,7 @@ __all__ = [
     "next_fast_length",
     "ordered",
     "over_blocks",
+    "pad_each",
     "power_spectrum",
     "unbounded",
     "unordered",
@@ -98,6 +99,38 @@ def frame(
         if tail:
             waveform = F.pad(waveform, (0, tail))
     return waveform.unfold(-1, frame_length, hop_length)
+
+
+def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mode: str) -> Tensor:
+    """Pad each clip of a batch at its own end, as if it were alone.
+
+    Args:
+        waveform: Shape ``(batch, time)``; what lies beyond the length of a clip is not read.
+        lengths: Samples of each clip, shape ``(batch,)``, at most ``time`` and enough for the mode.
+        padding: Samples added before and after.
+        pad_mode: ``"constant"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
+
+    Returns:
+        Shape ``(batch, time + sum(padding))``: each padded clip, followed by zeros.
+
+    Example:
+        >>> pad_each(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.tensor([3]), (1, 1), "reflect")
+        tensor([[2., 1., 2., 3., 2., 0.]])
+    """
+    (before, after), time = padding, waveform.shape[-1]
+    place = torch.arange(-before, time + after, device=waveform.device)
+    length = lengths.to(waveform.device)[:, None]
+    kept = place < length + after
+    if pad_mode == "reflect":
+        source = torch.where(place.abs() < length, place.abs(), 2 * (length - 1) - place)
+    elif pad_mode == "circular":
+        source = place.remainder(length)
+    else:
+        source = torch.minimum(place.clamp_min(0), length - 1)
+        if pad_mode == "constant":
+            kept = (place >= 0) & (place < length)
+    samples = waveform.gather(-1, source.clamp(0, time - 1))
+    return samples.masked_fill(~kept, 0.0)
 
 
 def over_blocks(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from learnable_frontends.functional import (
 )
 from learnable_frontends.scales import spaced_centers
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["EvenKernelFilterbank", "KernelFilterbank"]
 
 
@@ -37,6 +40,7 @@ class KernelFilterbank(Filterbank):
     """
 
     bin_weights: Tensor
+    frozen_weights: Tensor | None
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class KernelFilterbank(Filterbank):
         weights = torch.full((self.n_fft // 2 + 1,), 2.0)
         weights[[0, -1]] = 1.0
         self._constant("bin_weights", weights)
+        self.register_buffer("frozen_weights", None, persistent=False)
         if padding == "full":
             self.window = nn.functional.pad(self.window, (0, self.n_fft - self.win_length))
 
@@ -105,17 +110,44 @@ class KernelFilterbank(Filterbank):
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
         window = self.window.to(frames.dtype)
+        weights = (self._weights() if self.frozen_weights is None else self.frozen_weights).to(frames.dtype)
         if self.padding == "valid":
-            return conv_energies(frames * window, self._scaled_kernels().to(frames.dtype), "valid")
-        response = self.power_response(self.n_fft)
-        # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum of the bins.
-        outputs = self.win_length + self.kernel_size - 1
-        response = (response * (self.bin_weights.to(response.dtype) / (outputs * self.n_fft))).to(frames.dtype)
-        return over_blocks(lambda part: band_energies(power_spectrum(part, self.n_fft, window), response), frames)
+            return conv_energies(frames * window, weights, "valid")
+        return over_blocks(lambda part: band_energies(power_spectrum(part, self.n_fft, window), weights), frames)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether `freeze` was called last: filters do not learn, and their response is not computed anew."""
+        return self.frozen_weights is not None
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
-        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, padding={self.padding!r}, gain={self.gain!r}"
+        shown = f"{super().extra_repr()}, kernel_size={self.kernel_size}, padding={self.padding!r}, gain={self.gain!r}"
+        return f"{shown}, frozen=True" if self.is_frozen else shown
+
+    def _weights(self) -> Tensor:
+        """What frames meet: kernels, or weights of the bins of their power spectra."""
+        if self.padding == "valid":
+            return self._scaled_kernels()
+        response = self.power_response(self.n_fft)
+        # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum of the bins.
+        outputs = self.win_length + self.kernel_size - 1
+        return response * (self.bin_weights.to(response.dtype) / (outputs * self.n_fft))
+
+    def _set_frozen(self, frozen: bool) -> Self:
+        super()._set_frozen(frozen)
+        with torch.no_grad():
+            self.frozen_weights = self._weights() if frozen else None
+        return self
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self._set_frozen(True) if self.is_frozen else self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.is_frozen:
+            self._set_frozen(True)
 
     def _scaled_kernels(self) -> Tensor:
         kernels = self.kernels()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -277,18 +277,33 @@ class MultiHeadRelevance(Frontend):
         """Power gain of each filter, as the wrapped front-end gives it."""
         return self.frontend.power_response(n_fft)
 
-    def energies(self, waveform: Tensor) -> Tensor:
+    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Energies of the wrapped front-end, before compression and heads."""
-        return self.frontend.energies(waveform)
+        return self.frontend.energies(waveform, lengths)
 
     def masks(self, waveform: Tensor) -> Tensor:
         """Give the weight of each bin, in (0, 1): ``(..., time)`` to ``(..., n_filters, frames)``."""
         return self.relevance.masks(self.frontend(waveform))
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Compute weighted features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type."""
-        features: Tensor = self.relevance(self.frontend(waveform))
-        return features
+    @overload
+    def forward(self, waveform: Tensor, lengths: None = None) -> Tensor: ...
+
+    @overload
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute weighted features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type.
+
+        With ``lengths`` as `Filterbank.forward`: heads read zeros beyond the end of each clip.
+        """
+        if lengths is None:
+            return self._weighted(self.frontend(waveform))
+        features, frames = self.frontend(waveform, lengths)
+        return self._weighted(features), frames
+
+    def _weighted(self, features: Tensor) -> Tensor:
+        weighted: Tensor = self.relevance(features)
+        return weighted
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames for waveforms of ``lengths`` samples, as the wrapped front-end gives them."""

@@ -17,7 +17,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import learnable_frontends
-from learnable_frontends import Decibels, Frontend, KernelFilterbank, Log, MelFrontend
+from learnable_frontends import PCEN, Decibels, Frontend, KernelFilterbank, Log, MelFrontend, MultiHeadRelevance
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 COMPRESSIONS = [Log, Decibels, nn.Identity]
@@ -714,3 +714,119 @@ def test_the_shortest_waveform_works_and_a_shorter_one_is_refused(build, setting
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         frontend(torch.ones(3, needed - 1))
+
+
+BOTH_ENDS = st.sampled_from(
+    [(True, mode) for mode in ("constant", "reflect", "replicate", "circular")] + [(False, "constant")]
+)
+
+
+@given(ends=BOTH_ENDS, lengths=st.lists(st.integers(250, 900), min_size=1, max_size=4), data=st.data())
+def test_a_clip_in_a_padded_batch_has_the_features_that_it_has_alone(build, noise, ends, lengths, data):
+    center, pad_mode = ends
+    win_length, hop_length = data.draw(st.integers(20, 250)), data.draw(st.integers(1, 300))
+    frontend = build(center=center, pad_mode=pad_mode, win_length=win_length, hop_length=hop_length)
+    waveform = noise(len(lengths), max(lengths) + data.draw(st.integers(0, 300)))  # noise beyond the ends too
+    features, frames = frontend(waveform, torch.tensor(lengths))
+    assert features.shape[0] == frames.shape[0] == len(lengths)
+    for item, clip, length, count in zip(features, waveform, lengths, frames.tolist(), strict=True):
+        alone = frontend(clip[:length])
+        assert count == alone.shape[-1]
+        assert_close(item[:, :count], alone, **SINGLE)
+        assert (item[:, count:] == 0).all()
+
+
+@pytest.mark.parametrize("compression", [Decibels(top_db=20.0), PCEN(6)], ids=["decibels", "pcen"])
+def test_compression_of_a_padded_clip_is_that_of_the_clip_alone(build, noise, compression):
+    frontend = build(compression=compression)
+    waveform = noise(2, 3000) * torch.tensor([[1.0], [0.01]])
+    features, frames = frontend(waveform, torch.tensor([3000, 1500]))
+    assert_close(features[1, :, : int(frames[1])], frontend(waveform[1, :1500]), **SINGLE)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"gate": "softmax"}, {"first_layer": "conv"}, {"split": "even-odd"}, {"skip": False}]
+)
+def test_heads_see_zeros_beyond_the_end_of_each_clip(noise, settings):
+    frontend = MultiHeadRelevance(MelFrontend(8000, 6), context=3, **settings)
+    waveform = noise(2, 4000)
+    features, frames = frontend(waveform, torch.tensor([4000, 1700]))
+    assert_close(features[1, :, : int(frames[1])], frontend(waveform[1, :1700]), **SINGLE)
+    assert (features[1, :, int(frames[1]) :] == 0).all()
+
+
+def test_lengths_have_the_leading_axes_of_the_waveform(build, noise):
+    frontend = build()
+    waveform, lengths = noise(2, 3, 2000), torch.tensor([[2000, 1000, 1500], [1200, 2000, 700]])
+    features, frames = frontend(waveform, lengths)
+    assert frames.shape == (2, 3)
+    assert_close(features[1, 2, :, : int(frames[1, 2])], frontend(waveform[1, 2, :700]), **SINGLE)
+    features, frames = frontend(waveform[0, 0], torch.tensor(1000))
+    assert_close(features[:, : int(frames)], frontend(waveform[0, 0, :1000]), **SINGLE)
+
+
+def test_samples_beyond_a_clip_get_no_gradient_and_may_be_nan(build, noise):
+    frontend = build()
+    waveform = noise(2, 2000)
+    waveform[1, 1200:] = torch.nan
+    waveform.requires_grad_()
+    features, _ = frontend(waveform, torch.tensor([2000, 1200]))
+    assert features.isfinite().all()
+    features.sum().backward()
+    assert (waveform.grad[1, 1200:] == 0).all()
+    assert waveform.grad[1, :1200].isfinite().all()
+    assert (waveform.grad[1, :1200] != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "error", "message"),
+    [
+        ([1000, 1000], TypeError, r"^lengths must be an integer tensor, got list \(samples of each clip\)$"),
+        (
+            torch.tensor([0.5, 1.0]),
+            TypeError,
+            r"^lengths must be an integer tensor, got torch.float32 \(samples of each",
+        ),
+        (torch.tensor([1000]), ValueError, r"^lengths must have the leading axes of waveform, \(2,\), got \(1,\)$"),
+        (torch.tensor([1000, 1001]), ValueError, r"^lengths must be at most the 1000 samples of waveform, got 1001$"),
+        (torch.tensor([1000, 0]), ValueError, r"^lengths must be at least \d+ samples with center=True, .*, got 0 \("),
+    ],
+)
+def test_invalid_lengths_are_refused(build, noise, lengths, error, message):
+    with pytest.raises(error, match=message):
+        build()(noise(2, 1000), lengths)
+
+
+@pytest.mark.parametrize("padding", ["full", "valid"])
+def test_frozen_filters_give_the_same_and_do_not_learn(build, noise, padding):
+    frontend = build(**({"padding": padding, "kernel_size": 33} if build.has_kernels else {}))
+    waveform = noise(2, 2000)
+    before, state = frontend(waveform).detach(), set(frontend.state_dict())
+    learned = {name for name, parameter in frontend.named_parameters() if parameter.requires_grad}
+    assert frontend.freeze() is frontend
+    assert_close(frontend(waveform).detach(), before, rtol=0, atol=0)
+    assert frontend.is_frozen == build.has_kernels
+    assert ("frozen=True" in repr(frontend)) == build.has_kernels
+    assert set(frontend.state_dict()) == state
+    still = {name for name, parameter in frontend.named_parameters() if parameter.requires_grad}
+    assert still == {name for name in learned if "raw_" not in name}
+    frontend.unfreeze()
+    assert not frontend.is_frozen
+    assert {name for name, parameter in frontend.named_parameters() if parameter.requires_grad} == learned
+    if build.has_kernels:
+        frontend(waveform).sum().backward()
+        assert all(p.grad is not None for name, p in frontend.named_parameters() if "raw_" in name)
+
+
+def test_frozen_filters_are_computed_anew_when_a_state_or_a_type_comes(build_kernels, noise):
+    other, waveform = build_kernels(init="linear"), noise(2000)
+    frozen = build_kernels().freeze()
+    frozen.load_state_dict(other.state_dict())
+    assert_close(frozen(waveform), other(waveform).detach(), rtol=0, atol=0)
+    assert_close(frozen.double()(waveform.double()), other.double()(waveform.double()).detach(), rtol=0, atol=0)
+    for copied in (copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert copied.is_frozen
+        assert_close(copied(waveform.double()), frozen(waveform.double()), rtol=0, atol=0)
+    began = frozen.as_initialized()
+    assert began.is_frozen
+    assert_close(began(waveform.double()), build_kernels().double()(waveform.double()).detach(), rtol=1e-6, atol=1e-6)

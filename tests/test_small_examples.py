@@ -236,3 +236,13 @@ def test_masks_of_other_sounds_or_without_heads_are_refused(run, trained_heads, 
     assert process.returncode == 2
     assert "--data must name a folder of class folders" in process.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_clips_of_different_lengths_are_classified_alike_in_a_batch_and_alone(run):
+    process = run("variable_lengths.py", "--clips", 90)
+    assert process.returncode == 0, process.stderr
+    clips, accuracy, difference = process.stdout.splitlines()
+    shortest, longest = map(int, re.fullmatch(r"200 unseen clips of (\d+) to (\d+) samples", clips).groups())
+    assert 4000 <= shortest < longest <= 8000
+    assert re.fullmatch(r"accuracy \d+\.\d %", accuracy)
+    assert float(difference.rpartition(" ")[2]) < 1e-5
