@@ -150,11 +150,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(out: Path, name: str, report: Report, text: str, plot: Callable[[Report, Path], None]) -> None:
-    """Print the tables and write them, the report and its picture to ``out``."""
+def write(out: Path, name: str, report: Report, text: str, plot: Callable[[Report, Path], None] | None = None) -> None:
+    """Print the tables and write them, the report and its picture, if there is one, to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     print(text)
     (out / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
     (out / f"{name}.md").write_text(text)
-    plot(report, out / f"{name}.svg")
-    print(f"wrote {name}.json, {name}.md and {name}.svg to {out}", file=sys.stderr)
+    if plot is not None:
+        plot(report, out / f"{name}.svg")
+    kinds = ("json", "md") if plot is None else ("json", "md", "svg")
+    print(f"wrote {', '.join(f'{name}.{kind}' for kind in kinds)} to {out}", file=sys.stderr)

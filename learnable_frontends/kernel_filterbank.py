@@ -19,7 +19,6 @@ from learnable_frontends.functional import (
     kernel_response,
     next_fast_length,
     over_blocks,
-    power_spectrum,
     whole_number,
 )
 from learnable_frontends.scales import spaced_centers
@@ -40,7 +39,7 @@ class KernelFilterbank(Filterbank):
     """
 
     bin_weights: Tensor
-    frozen_weights: Tensor | None
+    frozen_weights: Tensor
 
     def __init__(
         self,
@@ -79,7 +78,7 @@ class KernelFilterbank(Filterbank):
         weights = torch.full((self.n_fft // 2 + 1,), 2.0)
         weights[[0, -1]] = 1.0
         self._constant("bin_weights", weights)
-        self.register_buffer("frozen_weights", None, persistent=False)
+        self.register_buffer("frozen_weights", torch.empty(0), persistent=False)  # none
         if padding == "full":
             self.window = nn.functional.pad(self.window, (0, self.n_fft - self.win_length))
 
@@ -109,16 +108,21 @@ class KernelFilterbank(Filterbank):
 
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
-        window = self.window.to(frames.dtype)
-        weights = (self._weights() if self.frozen_weights is None else self.frozen_weights).to(frames.dtype)
+        weights = (self.frozen_weights if self.is_frozen else self._weights()).to(frames.dtype)
         if self.padding == "valid":
-            return conv_energies(frames * window, weights, "valid")
-        return over_blocks(lambda part: band_energies(power_spectrum(part, self.n_fft, window), weights), frames)
+            return conv_energies(frames * self.window.to(frames.dtype), weights, "valid")
+        return over_blocks(lambda part: band_energies(self.power_spectrum(part), weights), frames)
+
+    def set_transform(self, transform: str) -> Self:
+        """Choose how spectra of frames are computed, as `Frontend.set_transform`."""
+        if self.padding == "valid":
+            raise ValueError(f"transform must be left alone with padding='valid', which convolves, got {transform!r}")
+        return super().set_transform(transform)
 
     @property
     def is_frozen(self) -> bool:
         """Whether `freeze` was called last: filters do not learn, and their response is not computed anew."""
-        return self.frozen_weights is not None
+        return self.frozen_weights.numel() > 0
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
@@ -137,11 +141,11 @@ class KernelFilterbank(Filterbank):
     def _set_frozen(self, frozen: bool) -> Self:
         super()._set_frozen(frozen)
         with torch.no_grad():
-            self.frozen_weights = self._weights() if frozen else None
+            self.frozen_weights = self._weights() if frozen else self.bin_weights[:0]
         return self
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)
         return self._set_frozen(True) if self.is_frozen else self
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

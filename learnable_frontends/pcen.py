@@ -95,21 +95,40 @@ class PCEN(nn.Module):
 
     def forward(self, energies: Tensor) -> Tensor:
         """Compress energies, shape ``(..., n_filters, frames)``."""
+        return self.resume(energies, None)[0]
+
+    def resume(self, energies: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compress energies that go on where earlier ones ended.
+
+        Args:
+            energies: Shape ``(..., n_filters, frames)``, a frame or more.
+            mean: The mean at the end of the earlier ones, ``(..., n_filters)``; ``None`` if there are none.
+
+        Returns:
+            Features, shaped like ``energies``, and the mean at their end, ``(..., n_filters)``, in float32 or better.
+
+        Example:
+            >>> energies, pcen = torch.rand(40, 100), PCEN(40)
+            >>> first, mean = pcen.resume(energies[:, :70], None)
+            >>> rest, _ = pcen.resume(energies[:, 70:], mean)
+            >>> torch.allclose(torch.cat([first, rest], -1), pcen(energies), atol=1e-5)
+            True
+        """
         if energies.dim() < 2 or energies.shape[-2] != self.n_filters:
             raise ValueError(f"energies must be (..., {self.n_filters}, frames), got shape {tuple(energies.shape)}")
         exact = at_least_float32(energies)
-        mean = smooth(exact, self.smoothing.to(exact.dtype))
+        means = smooth(exact, self.smoothing.to(exact.dtype), mean)
         gain, bias, power = (value.to(exact.dtype)[:, None] for value in (self.gain, self.bias, self.power))
-        normalized = exact * torch.exp(-gain * torch.log(self.eps + mean))
-        return ((normalized + bias) ** power - bias**power).to(energies.dtype)
+        normalized = exact * torch.exp(-gain * torch.log(self.eps + means))
+        return ((normalized + bias) ** power - bias**power).to(energies.dtype), means[..., -1]
 
     def extra_repr(self) -> str:
         """Give the settings in the module's printed form."""
         return f"{self.n_filters}, eps={self.eps:g}, learn={self.free.requires_grad}"
 
 
-def smooth(values: Tensor, share: Tensor) -> Tensor:
-    """Smooth each row exponentially, from a mean that starts at its first value.
+def smooth(values: Tensor, share: Tensor, start: Tensor | None = None) -> Tensor:
+    """Smooth each row exponentially.
 
     Frames are taken in blocks: within a block, and from block to block, the recursion is a product with a triangular
     matrix. That is exact, and there is no loop over frames.
@@ -117,21 +136,24 @@ def smooth(values: Tensor, share: Tensor) -> Tensor:
     Args:
         values: Shape ``(..., rows, frames)``.
         share: Share of a new value in the mean of each row, in (0, 1), shape ``(rows,)``.
+        start: Mean before the first value, shape ``(..., rows)``; ``None`` means that value itself.
 
     Returns:
         ``mean[t] = (1 - share) * mean[t - 1] + share * values[t]``, shaped like ``values``.
     """
     frames = values.shape[-1]
+    # A stream that goes on may do so by a few frames; whole blocks would be hundreds of times the work.
+    size = BLOCK if start is None else min(BLOCK, frames)
     # Two blocks or more, so that an exported program takes any number of frames.
-    blocks = F.pad(values, (0, 2 * BLOCK - frames % BLOCK)).unflatten(-1, (-1, BLOCK))
+    blocks = F.pad(values, (0, 2 * size - frames % size)).unflatten(-1, (-1, size))
     kept = 1 - share
-    within = blocks @ (share[:, None, None] * _powers(kept, BLOCK)).mT
+    within = blocks @ (share[:, None, None] * _powers(kept, size)).mT
     # What each block adds to the mean at its end, and how much of a mean outlives a block.
     ends = within[..., -1]
-    outlived = kept**BLOCK
-    starts = torch.cat([values[..., :1], ends], -1)[..., :-1]
+    outlived = kept**size
+    starts = torch.cat([values[..., :1] if start is None else start[..., None], ends], -1)[..., :-1]
     before = (starts[..., None, :] @ _powers(outlived, ends.shape[-1]).mT).squeeze(-2)
-    since = torch.arange(1, BLOCK + 1, device=values.device)
+    since = torch.arange(1, size + 1, device=values.device)
     means: Tensor = within + before[..., None] * (kept[:, None, None] ** since)
     return means.flatten(-2)[..., :frames]
 

@@ -184,7 +184,7 @@ class RelevanceWeighting(nn.Module):
         if self.gate == "sigmoid":
             stride, padding = 1, (self.context, self.context)
         else:
-            stride, padding = window, (0, -features.shape[-1] % window)
+            stride, padding = window, (0, (window - features.shape[-1] % window) % window)
         padded = F.pad(features, padding)
         if linear:
             return head_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)

@@ -114,3 +114,13 @@ def test_relevance_benchmark_judges_by_the_numbers(relevance, place, keys, name,
         reduce(getitem, keys[:-1], row)[keys[-1]] = value
         judged = {target["target"]: target for target in judge([row])}[name]
         assert (judged["value"], judged["met"]) == (value, met)
+
+
+def test_deployed_forms_are_measured_and_agree(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    _, report, printed = run("export", tmp_path)
+    forms = {row["form"] for row in report["rows"]}
+    assert forms == {"torch", "frozen", "frozen, matmul", "ONNX, fft", "ONNX, matmul"}
+    assert all(row["error"] < (2e-3 if row["form"] == "ONNX, fft" else 1e-4) for row in report["rows"])
+    assert all(row["ratio"] == 1 for row in report["rows"] if row["form"] == "torch")
+    assert "largest difference" in printed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from learnable_frontends.frontend import Filterbank
-from learnable_frontends.functional import band_energies, over_blocks, power_spectrum, whole_number
+from learnable_frontends.functional import band_energies, over_blocks, whole_number
 from learnable_frontends.scales import spaced_edges
 
 __all__ = ["MelFrontend"]
@@ -103,7 +103,7 @@ class MelFrontend(Filterbank):
             raise ValueError(f"mel_scale must be 'htk' or 'slaney', got {mel_scale!r}")
         self.power, self.norm, self.mel_scale = float(power), norm, mel_scale
         self.n_fft = self._covering_n_fft() if n_fft is None else n_fft
-        before = (self.n_fft - self.win_length) // 2  # the window sits in the middle of the transform
+        before = self.window_start
         self.window = nn.functional.pad(self.window, (before, self.n_fft - self.win_length - before))
         weights = self._triangles(self.n_fft)
         if empty := int((weights.amax(-1) == 0).sum()):
@@ -113,6 +113,11 @@ class MelFrontend(Filterbank):
                 stacklevel=2,
             )
         self.register_buffer("weights", weights.to(torch.get_default_dtype()), persistent=False)
+
+    @property
+    def window_start(self) -> int:
+        """First of the ``win_length`` samples of a frame that the window lets through: it sits in the middle."""
+        return (self.n_fft - self.win_length) // 2
 
     @property
     def frame_padding(self) -> tuple[int, int]:
@@ -138,7 +143,7 @@ class MelFrontend(Filterbank):
         return over_blocks(self._block_energies, frames)
 
     def _block_energies(self, frames: Tensor) -> Tensor:
-        power = power_spectrum(frames, self.n_fft, self.window.to(frames.dtype))
+        power = self.power_spectrum(frames)
         if self.power != 2.0:
             # The floor keeps the gradient of silence finite.
             power = power.clamp_min(torch.finfo(power.dtype).tiny).pow(self.power / 2)

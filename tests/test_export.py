@@ -1,0 +1,207 @@
+"""Front-ends in compiled, exported and ONNX form: every family, bare and behind relevance heads."""
+
+import shutil
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.testing import assert_close
+
+from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, SincFilterbank
+
+# What torch's own exporters and compilers warn of does not concern us.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+FAMILIES = [MelFrontend, SincFilterbank, CosGaussFilterbank]
+HEADS = [None, {}, {"first_layer": "conv"}, {"gate": "softmax"}]
+CLOSE = {"rtol": 1e-5, "atol": 2e-5}
+
+
+def make(family, heads, sample_rate=8000, n_filters=8):
+    torch.manual_seed(1)
+    frontend = family(sample_rate, n_filters)
+    return frontend if heads is None else MultiHeadRelevance(frontend, context=3, **heads)
+
+
+def cases(*modes):
+    return pytest.mark.parametrize(
+        ("family", "heads"),
+        [(family, heads) for family in FAMILIES for heads in modes],
+        ids=lambda value: getattr(value, "__name__", None) or ("bare" if value is None else "-".join(value.values())),
+    )
+
+
+def batches():
+    generator = torch.Generator().manual_seed(2)
+    for batch, time in ((2, 9000), (3, 5001), (5, 8007), (4, 3333)):
+        yield torch.randn(batch, time, generator=generator)
+
+
+class Classifier(nn.Module):
+    """A front-end with a classifier behind it."""
+
+    def __init__(self, frontend):
+        super().__init__()
+        self.frontend, self.normalize = frontend, nn.BatchNorm1d(frontend.n_filters)
+        self.network = nn.Conv1d(frontend.n_filters, 5, 3)
+
+    def forward(self, waveform):
+        return self.network(self.normalize(self.frontend(waveform))).amax(-1)
+
+
+@cases(*HEADS)
+@pytest.mark.parametrize("train", [True, False])
+def test_one_graph_serves_every_batch_and_length(family, heads, train):
+    torch._dynamo.reset()
+    frontend = make(family, heads).train(train)
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(frontend, fullgraph=True, dynamic=True, backend=counter)
+    counts = []
+    for waveform in batches():
+        assert_close(compiled(waveform), frontend(waveform), **CLOSE)
+        compiled(waveform, torch.full(waveform.shape[:1], 3000))
+        counts.append(counter.frame_count)
+    assert len(set(counts[1:])) == 1  # nothing is compiled anew after the second shape
+
+
+@pytest.mark.parametrize(("family", "heads"), [(MelFrontend, {}), (SincFilterbank, None), (CosGaussFilterbank, {})])
+def test_gradients_of_the_compiled_graph_are_the_same(family, heads):
+    torch._dynamo.reset()
+    frontend = make(family, heads)
+    compiled = torch.compile(frontend, fullgraph=True, dynamic=True, backend="aot_eager")
+    for waveform in list(batches())[:2]:
+        results = []
+        for module in (compiled, frontend):
+            frontend.zero_grad()
+            leaf = waveform.clone().requires_grad_()
+            module(leaf).square().mean().backward()
+            results.append([leaf.grad, *(p.grad.clone() for p in frontend.parameters())])
+        for mine, expected in zip(*results, strict=True):
+            assert_close(mine, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_inductor_gives_the_same_features_and_gradients():
+    torch._dynamo.reset()
+    frontend = make(CosGaussFilterbank, {})
+    compiled = torch.compile(frontend, fullgraph=True, dynamic=True)
+    for waveform in list(batches())[:2]:
+        gradients = []
+        for module in (compiled, frontend):
+            frontend.zero_grad()
+            module(waveform).square().mean().backward()
+            gradients.append([p.grad.clone() for p in frontend.parameters()])
+        assert_close(compiled(waveform), frontend(waveform), **CLOSE)
+        for mine, expected in zip(*gradients, strict=True):
+            assert_close(mine, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("transform", ["fft", "matmul"])
+@pytest.mark.parametrize("frozen", [False, True])
+@cases(*HEADS)
+def test_an_exported_program_is_saved_and_loaded(family, heads, frozen, transform, tmp_path):
+    if heads and transform == "matmul":
+        pytest.skip("heads follow the transform")
+    frontend = make(family, heads).eval().set_transform(transform)
+    if frozen:
+        frontend.freeze()
+    dynamic = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(frontend, (torch.randn(2, 4000),), dynamic_shapes=dynamic)
+    torch.export.save(program, tmp_path / "frontend.pt2")
+    loaded = torch.export.load(tmp_path / "frontend.pt2").module()
+    for waveform in batches():
+        assert_close(loaded(waveform), frontend(waveform), **CLOSE)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+def test_an_aot_inductor_package_runs(tmp_path):
+    frontend = make(CosGaussFilterbank, {}).eval().freeze()
+    dynamic = ({0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("time", min=200, max=100_000)},)
+    program = torch.export.export(frontend, (torch.randn(2, 4000),), dynamic_shapes=dynamic)
+    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "frontend.pt2"))
+    loaded = torch._inductor.aoti_load_package(path)
+    with torch.no_grad():
+        for waveform in batches():
+            assert_close(loaded(waveform), frontend(waveform), **CLOSE)
+
+
+def run_onnx(module, waveforms, path):
+    """Export with dynamic batch and time, and run on each of ``waveforms``."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    pytest.importorskip("onnxscript", reason="needs the extra [onnx]")
+    dynamic = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2000)},)
+    program = torch.onnx.export(
+        module, (torch.randn(2, 4000),), dynamo=True, dynamic_shapes=dynamic, verbose=False, external_data=False
+    )
+    program.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (name,) = (value.name for value in session.get_inputs())
+    operators = {node.op_type for node in program.model_proto.graph.node}
+    return [torch.from_numpy(session.run(None, {name: waveform.numpy()})[0]) for waveform in waveforms], operators
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+@cases(*HEADS)
+def test_onnx_by_matrix_products_is_exact_at_lengths_never_seen(family, heads, sample_rate, tmp_path):
+    frontend = make(family, heads, sample_rate, 40).eval().freeze().set_transform("matmul")
+    waveforms = list(batches())
+    results, operators = run_onnx(frontend, waveforms, tmp_path / "frontend.onnx")
+    assert not operators & {"DFT", "STFT"}
+    for waveform, result in zip(waveforms, results, strict=True):
+        assert_close(result, frontend(waveform).detach(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_onnx_with_its_own_transform_is_close(family, tmp_path):
+    frontend = make(family, {}, 16000, 40).eval()
+    waveforms = list(batches())
+    results, operators = run_onnx(frontend, waveforms, tmp_path / "frontend.onnx")
+    assert "DFT" in operators
+    for waveform, result in zip(waveforms, results, strict=True):
+        assert_close(result, frontend(waveform).detach(), rtol=0, atol=2e-3)
+
+
+def test_onnx_of_a_whole_classifier(tmp_path):
+    model = Classifier(make(CosGaussFilterbank, {}, 16000, 40)).eval()
+    model.frontend.freeze().set_transform("matmul")
+    waveforms = list(batches())
+    results, _ = run_onnx(model, waveforms, tmp_path / "classifier.onnx")
+    for waveform, result in zip(waveforms, results, strict=True):
+        assert_close(result, model(waveform).detach(), rtol=0, atol=1e-4)
+
+
+@cases(*HEADS)
+def test_a_call_never_waits_for_the_device(family, heads):
+    """Tensors without values, not on a CPU: whatever looks at one (``.item()``, ``if tensor``) raises."""
+    frontend = make(family, heads)
+    named = [*frontend.named_parameters(), *frontend.named_buffers()]
+    with FakeTensorMode():
+        state = {
+            name: torch.empty(value.shape, dtype=value.dtype, device="meta", requires_grad=value.requires_grad)
+            for name, value in named
+        }
+        waveform = torch.empty(2, 8000, device="meta", requires_grad=True)
+        features = functional_call(frontend, state, (waveform,))
+        assert features.shape == (2, 8, 101)
+        lengths = torch.empty(2, dtype=torch.int64, device="meta")
+        with_lengths, frames = functional_call(frontend, state, (waveform, lengths))
+        assert with_lengths.shape == features.shape
+        assert frames.shape == (2,)
+        (features.sum() + with_lengths.sum()).backward()
+
+
+def test_a_look_at_a_value_is_seen():
+    class Looks(nn.Module):
+        def forward(self, energies):
+            return energies / energies.max().item()
+
+    frontend = MelFrontend(8000, 8, compression=Looks())
+    state = dict(frontend.named_buffers())
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="_local_scalar_dense"):
+        functional_call(
+            frontend, {name: torch.empty(value.shape) for name, value in state.items()}, (torch.empty(2, 8000),)
+        )
