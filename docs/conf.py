@@ -27,8 +27,11 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|torch|torchaudio)\..*"),
-    ("py:class", "Array|Axes|Figure|Tensor"),  # annotations that are not evaluated
+    ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|os|torch|torchaudio)\..*"),
+    (
+        "py:class",
+        "Array|Axes|Figure|Tensor|learnable_frontends.pretrained.Module",
+    ),  # annotations that are not evaluated
     ("py:obj", "MelSpectrogram"),  # torchaudio's
 ]
 

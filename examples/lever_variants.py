@@ -78,6 +78,7 @@ def _variants() -> list[Variant]:
             for name, schedule in STAGES.items()
         ),
         Variant("cos-gauss, heads, Hann window", "cos-gauss+heads", HEADS, HANN),
+        Variant("cos-gauss, wide to narrow, heads", "cos-gauss+heads", HEADS, NARROWING),
         Variant("cos-gauss, learned from spacing, heads", "cos-gauss+heads", HEADS, SPACED | {"learn_width": True}),
     ]
 

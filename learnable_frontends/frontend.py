@@ -135,10 +135,10 @@ class Frontend(nn.Module, ABC):
     def set_transform(self, transform: str) -> Self:
         """Choose how spectra of frames are computed: by an FFT, or by matrix products for runtimes without a good one.
 
-        With the ONNX operator for transforms, in onnxruntime, a front-end is thirty to forty times slower than in torch,
-        and exact to 5e-4 only. With two matrix products it takes two times as long as torch at 16 kHz, four to five times
-        at 44.1 kHz, and agrees to 1e-5; in torch itself two and seven times (docs/export.md). Nothing of it is in the
-        state dict.
+        With the ONNX operator for transforms, in onnxruntime, a front-end is thirty to forty times slower than in
+        torch, and exact to 5e-4 only. With two matrix products it takes twice as long as torch at 16 kHz, four to five
+        times as long at 44.1 kHz, and agrees to 1e-5; in torch itself, two and seven times (docs/export.md). Nothing
+        of it is in the state dict.
 
         Args:
             transform: ``"fft"`` or ``"matmul"``.

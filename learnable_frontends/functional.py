@@ -195,7 +195,7 @@ def dft_bases(samples: int, n_fft: int) -> Tensor:
         n_fft: Transform length in samples.
 
     Returns:
-        Cosines and sines about the middle of a frame, for half of it: shape ``(2, (samples + 1) // 2, n_fft // 2 +
+        Cosines and sines about the middle of a frame for half of it, shape ``(2, (samples + 1) // 2, n_fft // 2 +
         1)``, float64.
 
     Example:

@@ -118,7 +118,7 @@ def test_every_variant_is_a_front_end_of_its_own():
         assert frontend(sounds.waveforms).shape[:2] == (4, 8)
         numbers = [*frontend.center_frequencies.tolist(), *frontend.bandwidths.tolist()]
         free = [tuple(parameter.shape) for parameter in frontend.parameters()]
-        shown.add((repr(frontend), cell.recipe, *numbers, *free))
+        shown.add((repr(frontend), cell.recipe, *frontend.window.tolist(), *numbers, *free))
     assert len(shown) == len(levers.VARIANTS)
 
 
