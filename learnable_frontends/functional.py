@@ -199,8 +199,8 @@ def dft_bases(samples: int, n_fft: int) -> Tensor:
         1)``, float64.
 
     Example:
-        >>> dft_bases(2, 4)[0].square()
-        tensor([[1.0000, 0.8536, 0.5000]], dtype=torch.float64)
+        >>> dft_bases(2, 4)[0].square().round(decimals=4)
+        tensor([[1.0000, 0.5000, 0.0000]], dtype=torch.float64)
     """
     time = torch.arange(-(-samples // 2), dtype=torch.float64) - (samples - 1) / 2
     phase = (2 * math.pi / n_fft) * torch.outer(time, torch.arange(n_fft // 2 + 1, dtype=torch.float64))
