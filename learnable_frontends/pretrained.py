@@ -432,7 +432,8 @@ def _rows(described: dict[str, Any], name: str = "") -> Iterator[tuple[str, str]
         if isinstance(value, dict):
             yield from _rows(value, path)
         else:
-            yield path, json.dumps(value).replace("|", "\\|")
+            long = isinstance(value, list) and len(value) > 8
+            yield path, f"{len(value)}, one each" if long else json.dumps(value).replace("|", "\\|")
 
 
 # From files to a front-end.
@@ -543,10 +544,17 @@ def _make(described: Any, file: Path, depth: int = 1) -> nn.Module:
         raise ValueError(f"{file}: settings of {name} must be those of its constructor: {error}") from error
     for key, read in SETTINGS[cls].items():  # what it takes for a flag or a whole number may be neither
         value, kept = settings[key], _plain(key, read(module))
-        lists = isinstance(value, list) and isinstance(kept, list)  # of numbers, rounded to float32 here
-        if len(kept) != len(value) if lists else kept != value:
+        if not _is_kept(value, kept):
             _refuse(file, f"{key} of {name}", f"be what the constructor makes of it, {kept!r}", value)
     return module
+
+
+def _is_kept(value: Any, kept: Any) -> bool:
+    if isinstance(value, dict) and isinstance(kept, dict):  # a module, whose settings have been looked at
+        return bool(value["class"] == kept["class"])
+    if isinstance(value, list) and isinstance(kept, list):  # numbers, rounded to float32 here
+        return len(value) == len(kept)
+    return bool(value == kept)
 
 
 def _fill(frontend: nn.Module, data: bytes, file: Path) -> None:

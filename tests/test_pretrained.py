@@ -161,8 +161,9 @@ def test_another_type_comes_back_as_it_is(build, noise, tmp_path, dtype):
 def test_widths_that_only_float64_tells_apart_come_back(tmp_path):
     with default_dtype(torch.float64):
         bank = CosGaussFilterbank(8000, 3, width=[2.1, 3.3, 3.3 + 1e-9])
-    save_pretrained(bank, tmp_path)
-    assert_same(from_pretrained(tmp_path), bank)
+    for frontend in (bank, MultiHeadRelevance(bank, 2)):
+        save_pretrained(frontend, tmp_path)
+        assert_same(from_pretrained(tmp_path), frontend)
 
 
 def test_numbers_of_numpy_and_whole_floats_become_plain(tmp_path):
@@ -353,6 +354,15 @@ def test_what_register_and_save_need_of_a_class(tmp_path):
     register(Changes)
     with pytest.raises(ValueError, match="degree of Changes must be what the constructor makes of it, 5, got 4"):
         save_pretrained(SincFilterbank(8000, 4, compression=Changes()), tmp_path)
+
+    class Adds(Root):
+        def __init__(self, degrees=(3,)):
+            super().__init__()
+            self.degrees = [degree + 1 for degree in degrees]
+
+    register(Adds)
+    with pytest.raises(ValueError, match="frontend must keep its settings when it is made again"):
+        save_pretrained(SincFilterbank(8000, 4, compression=Adds()), tmp_path)
 
 
 # What cannot be saved.
@@ -709,7 +719,8 @@ def test_a_repository_is_pushed_in_one_commit_and_loaded_from_two_files(hub):
 
 
 def test_the_card_has_the_settings_and_the_line_that_loads(hub):
-    frontend = MultiHeadRelevance(CosGaussFilterbank(8000, 4, compression=nn.Identity()), 2)
+    bank = CosGaussFilterbank(8000, 9, width="spacing", compression=nn.Identity())
+    frontend = MultiHeadRelevance(bank, 2, split=[3, 6])
     push_to_hub(frontend, "owner/name")
     card = (hub.folder / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: learnable-frontends\n")
@@ -718,7 +729,8 @@ def test_the_card_has_the_settings_and_the_line_that_loads(hub):
     assert rows["frontend"] == "CosGaussFilterbank"
     assert rows["frontend.sample_rate"] == "8000"
     assert rows["frontend.compression"] == "Identity"
-    assert rows["skip"] == "true"
+    assert rows["frontend.width"] == "9, one each"
+    assert (rows["skip"], rows["split"]) == ("true", "[3, 6]")
     names = {}
     exec(card.split("```python\n")[1].split("```")[0], names)
     assert_same(names["frontend"], frontend)
