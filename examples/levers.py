@@ -154,7 +154,7 @@ def _figure(cells: list[dict[str, Any]], task: Task | None, path: Path) -> None:
     """Every center of every cell, a row a front-end, the color its cell's accuracy; and the target."""
     names = list(dict.fromkeys(cell["variant"] for cell in cells))
     lowest = 100 * min(cell["accuracy"] for cell in cells)
-    fig = Figure(figsize=(7.0, 1.4 + 0.5 * len(names)), layout="constrained")
+    fig = Figure(figsize=(8.0, 1.4 + 0.32 * len(names)), layout="constrained")
     ax = fig.add_subplot()
     for row, name in enumerate(names):
         own = [cell for cell in cells if cell["variant"] == name]
@@ -178,7 +178,7 @@ def _figure(cells: list[dict[str, Any]], task: Task | None, path: Path) -> None:
     ax.set_xticks(ticks := [50, 100, 200, 500, 1000, 2000, 5000, 10000], [f"{tick}" for tick in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlim(min(min(cell["centers"]) for cell in cells) / 1.2, 1.2 * max(max(cell["centers"]) for cell in cells))
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_title(title, fontsize=10)
     fig.colorbar(dots, label="accuracy, %")
     fig.savefig(path, dpi=110)
