@@ -10,7 +10,7 @@ help:
 	@echo "make demo   compare the front-ends on synthetic sounds (a few minutes)"
 	@echo "make test   lint, types, tests, docs: what CI runs"
 	@echo "make docs   build the site into docs/_build/html"
-	@echo "make bench  speed and memory of every front-end, and of relevance heads"
+	@echo "make bench  speed and memory of front-ends, relevance heads, streams and exported forms"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "learnable-frontends needs Python 3.10 or newer, got " + sys.version.split()[0] + " (make PYTHON=python3.12 ...)")'
@@ -39,6 +39,8 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.frontends
 	$(BIN)/python -m benchmarks.relevance
+	$(BIN)/python -m benchmarks.streaming
+	$(BIN)/python -m benchmarks.export
 
 clean:
 	rm -rf $(VENV) docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
