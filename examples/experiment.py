@@ -15,7 +15,7 @@ import torch
 from frontends import COMPRESSIONS, build_frontend
 from running import run_cells
 from sound_folders import BadSoundsError, SoundSet
-from sounds import add_sound_options, load_sounds, positive
+from sounds import add_sound_options, load_chosen, positive
 from starts import STARTS, choose_start
 from training import Cell, Recipe, Settings
 
@@ -137,15 +137,7 @@ def _sounds(args: argparse.Namespace) -> SoundSet:
         fill(args, sample_rate=22050, n_filters=80, epochs=25)
     else:
         fill(args, sample_rate=16000, n_filters=40, epochs=10, folds=[1, 2])
-    return load_sounds(
-        args.data,
-        args.sample_rate,
-        seconds=args.seconds,
-        limit=args.limit,
-        n_folds=args.make_folds,
-        skip_bad=args.skip_bad,
-        synthetic=args.synthetic,
-    )
+    return load_chosen(args, args.sample_rate)
 
 
 def fill(args: argparse.Namespace, **values: Any) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from experiment import Variant, build_parser, conduct, fill
 from lever_variants import VARIANTS
 from matplotlib.figure import Figure
-from paired import Comparison, compare, corrected, interval_text, p_text
+from paired import Comparison, compare, corrected, fields, interval_text, p_text
 from planted_sounds import TASKS, Task
 from reporting import accuracies, accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
 from sound_folders import SoundSet
@@ -117,12 +117,11 @@ def _cell(result: dict[str, Any], task: Task | None) -> dict[str, Any]:
 def _row(name: str, cells: list[dict[str, Any]], comparison: Comparison | None, q: float | None) -> dict[str, Any]:
     accuracy, spread = mean_and_spread([cell["accuracy"] for cell in cells])
     shifts = [shift for cell in cells for shift in cell["moved_bandwidths"]]
-    compared = dict.fromkeys(Comparison._fields) if comparison is None else comparison._asdict()
     return {
         "variant": name,
         "accuracy": accuracy,
         "spread": spread,
-        **compared,
+        **fields(comparison),
         "q": q,
         "filters_in_band": float(np.mean([len(cell["moved_bandwidths"]) for cell in cells])),
         "moved_bandwidths": float(np.median(shifts)) if shifts else None,

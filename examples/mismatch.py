@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from checkpoints import FileError, read_checkpoint
 from numpy.typing import NDArray
-from paired import compare, interval_text
+from paired import compare, fields, interval_text
 from reporting import Accuracies, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
 from scipy.signal import butter, sosfiltfilt
 from sound_folders import BadSoundsError, SoundSet
-from sounds import load_sounds
+from sounds import load_chosen
 from tqdm import tqdm
 from training import load_model, predict
 
@@ -98,15 +98,8 @@ def _sounds_of(run: Path) -> SoundSet:
     if not path.is_file():
         raise FileError(f"{run} is not the output folder of an experiment: it has no config.json")
     used = json.loads(path.read_text())["arguments"]
-    return load_sounds(
-        None if used["data"] is None else Path(used["data"]),
-        used["sample_rate"],
-        seconds=used["seconds"],
-        limit=used["limit"],
-        n_folds=used["make_folds"],
-        skip_bad=used["skip_bad"],
-        synthetic=used["synthetic"],
-    )
+    used["data"] = None if used["data"] is None else Path(used["data"])
+    return load_chosen(argparse.Namespace(**used), used["sample_rate"])
 
 
 def _cells_of(run: Path) -> list[Path]:
@@ -136,11 +129,7 @@ def _report(accuracies: dict[str, dict[str, Accuracies]], reference: str, out: P
             "condition": condition,
             "accuracy": accuracy,
             "spread": spread,
-            **(
-                found._asdict()
-                if (found := compared[name][condition])
-                else dict.fromkeys(("difference", "low", "high", "p"))
-            ),
+            **fields(compared[name][condition]),
             "cells": len(accuracies[name][condition]),
         }
         for name, of in spreads.items()

@@ -35,6 +35,11 @@ def compare(values: Accuracies, reference: Accuracies) -> Comparison | None:
     return Comparison(difference, float(interval.low), float(interval.high), float(test.pvalue))
 
 
+def fields(comparison: Comparison | None) -> dict[str, float | None]:
+    """Columns of a comparison, for a table of rows; ``None`` for what is not known."""
+    return dict.fromkeys(Comparison._fields) if comparison is None else comparison._asdict()
+
+
 def corrected(comparisons: list[Comparison | None]) -> list[float | None]:
     """Correct p for the number of comparisons: the false discovery rate of Benjamini and Hochberg, ``None`` kept."""
     values = [comparison.p for comparison in comparisons if comparison is not None]

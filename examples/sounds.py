@@ -70,6 +70,19 @@ def add_sound_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def load_chosen(options: argparse.Namespace, sample_rate: int) -> SoundSet:
+    """Give the clips that the options of `add_sound_options` choose; see `load_sounds`."""
+    return load_sounds(
+        options.data,
+        sample_rate,
+        seconds=options.seconds,
+        limit=options.limit,
+        n_folds=options.make_folds,
+        skip_bad=options.skip_bad,
+        synthetic=options.synthetic,
+    )
+
+
 def positive(text: str) -> int:
     """Read a whole number of 1 or more from the command line."""
     value = int(text)

@@ -307,16 +307,27 @@ class Filterbank(Frontend):
             ValueError: If it has no time axis or too few samples, or ``lengths`` do not fit it.
         """
         self._check(waveform)
+        if lengths is None:
+            return self.padded_energies(waveform, self.frame_padding)
+        self._check_lengths(lengths, waveform)
+        each = lengths.to(waveform.device)
+        padded = pad_each(waveform, each, self.frame_padding, self.pad_mode)
+        return _zero_after(self.padded_energies(padded, (0, 0)), self.output_lengths(each))
+
+    def padded_energies(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
+        """Energies of the frames of ``(..., time)`` with so many samples added before and after, whatever ``center`` is.
+
+        Args:
+            waveform: Shape ``(..., time)``, floating point; nothing is checked.
+            padding: Samples added, by ``pad_mode``.
+
+        Returns:
+            As `energies`.
+        """
         lead, time = waveform.shape[:-1], waveform.shape[-1]
-        flat = at_least_float32(waveform.reshape(math.prod(lead), time))
-        padding, counts = self.frame_padding, None
-        if lengths is not None:
-            self._check_lengths(lengths, waveform)
-            each = lengths.reshape(-1).to(waveform.device)
-            flat, padding, counts = pad_each(flat, each, padding, self.pad_mode), (0, 0), self.output_lengths(each)
         with without_autocast(waveform.device.type):
             frames = frame(
-                flat,
+                at_least_float32(waveform.reshape(math.prod(lead), time)),
                 self.frame_length,
                 self.hop_length,
                 padding=padding,
@@ -324,8 +335,6 @@ class Filterbank(Frontend):
                 tail=self.frame_tail,
             )
             energies = self.frame_energies(frames)
-        if counts is not None:
-            energies = _zero_after(energies, counts)
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
     @overload

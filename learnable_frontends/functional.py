@@ -108,13 +108,13 @@ def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mo
     """Pad each clip of a batch at its own end, as if it were alone.
 
     Args:
-        waveform: Shape ``(batch, time)``; what lies beyond the length of a clip is not read.
-        lengths: Samples of each clip, shape ``(batch,)``, at most ``time`` and enough for the mode.
+        waveform: Shape ``(..., time)``; what lies beyond the length of a clip is not read.
+        lengths: Samples of each clip, shape ``(...)``, at most ``time`` and enough for the mode.
         padding: Samples added before and after.
         pad_mode: ``"constant"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Returns:
-        Shape ``(batch, time + sum(padding))``: each padded clip, followed by zeros.
+        Shape ``(..., time + sum(padding))``: each padded clip, followed by zeros.
 
     Example:
         >>> pad_each(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.tensor([3]), (1, 1), "reflect")
@@ -122,7 +122,7 @@ def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mo
     """
     (before, after), time = padding, waveform.shape[-1]
     place = torch.arange(-before, time + after, device=waveform.device)
-    length = lengths.to(waveform.device)[:, None]
+    length = lengths.to(waveform.device)[..., None]
     kept = place < length + after
     if pad_mode == "reflect":
         source = torch.where(place.abs() < length, place.abs(), 2 * (length - 1) - place)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from learnable_frontends.compression import Decibels, Log
 from learnable_frontends.frontend import Filterbank, Frontend
-from learnable_frontends.functional import at_least_float32, frame, without_autocast
 from learnable_frontends.pcen import PCEN
 from learnable_frontends.relevance import MultiHeadRelevance, RelevanceWeighting
 
@@ -112,7 +111,7 @@ class StreamingFrontend(nn.Module):
         samples = self._complete(bank, chunk)
         if not samples.shape[-1]:
             return chunk.new_empty(*chunk.shape[:-1], bank.n_filters, 0)
-        energies = _energies(bank, samples)
+        energies = bank.padded_energies(samples, (0, 0))
         if isinstance(bank.compression, PCEN):
             features, mean = bank.compression.resume(energies, self.mean)
             self.mean = mean.clone()  # not a view, which would keep that of every frame
@@ -213,16 +212,6 @@ def _check_compression(compression: nn.Module) -> None:
             f"compression must work frame by frame, got Decibels with top_db={compression.top_db}, which looks for the "
             "loudest bin of a whole clip (use top_db=None)"
         )
-
-
-def _energies(bank: Filterbank, samples: Tensor) -> Tensor:
-    """Energies of frames that start at the first sample: ``(..., samples)`` to ``(..., n_filters, frames)``."""
-    lead = samples.shape[:-1]
-    flat = at_least_float32(samples.reshape(math.prod(lead), samples.shape[-1]))
-    with without_autocast(samples.device.type):
-        frames = frame(flat, bank.frame_length, bank.hop_length, tail=bank.frame_tail)
-        energies = bank.frame_energies(frames)
-    return energies.reshape(*lead, bank.n_filters, frames.shape[1])
 
 
 def _last_needed(relevance: RelevanceWeighting, place: int) -> int:
