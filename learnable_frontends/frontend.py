@@ -315,7 +315,7 @@ class Filterbank(Frontend):
         return _zero_after(self.padded_energies(padded, (0, 0)), self.output_lengths(each))
 
     def padded_energies(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
-        """Energies of the frames of ``(..., time)`` with so many samples added before and after, whatever ``center`` is.
+        """Energies of the frames of ``(..., time)`` with so many samples added at its ends, whatever ``center`` is.
 
         Args:
             waveform: Shape ``(..., time)``, floating point; nothing is checked.
