@@ -66,7 +66,8 @@ def conv_head_logits(
     span = weight2.shape[-1] // channels
     places = 1 + (frames - span - taps + 1) // stride
     group = CONV_GROUP if stride == 1 else 1
-    groups = (places + group - 1) // group  # of positive numbers: ONNX divides negative ones towards zero
+    # Always more places than there are windows, so that an exported program takes any number of frames.
+    groups = places // group + 1 if group > 1 else places
     windows = F.pad(features, (0, groups * group - places)).unfold(-1, taps, 1).transpose(0, 1)
     hidden = torch.sigmoid(torch.baddbmm(bias1[:, None], windows.flatten(1, 2), weight1.mT))
     rows = hidden.view(n, batch, -1).unfold(-1, channels * (span + group - 1), channels * group * stride).flatten(1, 2)
