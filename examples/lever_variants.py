@@ -36,6 +36,7 @@ LEVERS: dict[str, tuple[dict[str, Any], Recipe]] = {
     # Their shape.
     "learned width": ({"learn_width": True}, Recipe()),
     "wide": (WIDE, Recipe()),
+    "fixed, wide": (WIDE, Recipe(frontend_lr=0.0)),
     "wide to narrow": (NARROWING, Recipe()),
     "width of spacing": (SPACED, Recipe()),
     "learned from spacing": (SPACED | {"learn_width": True}, Recipe()),

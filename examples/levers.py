@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser(__doc__, "runs/levers")
     parser.set_defaults(synthetic="planted-high", frontend_lr=0.03, mixup=None)
     parser.add_argument(
-        "--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS)
+        "--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help="; ".join(VARIANTS)
     )
     parser.add_argument("--reference", default="mel", choices=VARIANTS, metavar="NAME", help="compared with (mel)")
     args = parser.parse_args(argv)

@@ -22,7 +22,7 @@ from mask_measures import BATCH, COLUMNS, DRAWS, measure, measure_untrained
 from matplotlib.figure import Figure
 from reporting import mean_and_spread, plain_table, write_csv
 from sound_folders import BadSoundsError, SoundSet
-from sounds import add_sound_options, load_sounds
+from sounds import add_sound_options, load_chosen
 from torch import Tensor
 from tqdm import tqdm
 
@@ -71,14 +71,7 @@ def _load(options: argparse.Namespace) -> tuple[list[Case], SoundSet]:
     names = [str(content.get("variant", content["frontend"])) for content, _ in read]
     labels = choose_labels(names, options.checkpoints)
     rate = read[0][1].sample_rate
-    sounds = load_sounds(
-        options.data,
-        int(rate),
-        seconds=options.seconds,
-        limit=options.limit,
-        n_folds=options.make_folds,
-        skip_bad=options.skip_bad,
-    )
+    sounds = load_chosen(options, int(rate))
     cases = []
     for path, label, name, (content, frontend) in zip(options.checkpoints, labels, names, read, strict=True):
         if not isinstance(frontend, MultiHeadRelevance):

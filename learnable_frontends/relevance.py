@@ -143,8 +143,9 @@ class RelevanceWeighting(nn.Module):
         if self.gate == "sigmoid":
             masks = torch.sigmoid(logits)
         else:
-            patch_of_frame = torch.arange(frames, device=flat.device) // (2 * self.context + 1)
-            masks = self._softmax(logits).index_select(-1, patch_of_frame)
+            # A patch more than there are, so that an exported program takes any number of frames.
+            patches = F.pad(self._softmax(logits), (0, 1))[..., None]
+            masks = patches.expand(-1, -1, -1, 2 * self.context + 1).flatten(-2)[..., :frames]
         return masks.reshape(features.shape).to(features.dtype)
 
     def forward(self, features: Tensor) -> Tensor:
