@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,31 @@ def read_checkpoint(path: Path, keys: Sequence[str] = ()) -> tuple[dict[str, Any
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise FileError(f"{path} has a front-end that cannot be rebuilt: {error}") from error
     return checkpoint, frontend.eval()
+
+
+def finished_cells(run: Path) -> list[Path]:
+    """Give the checkpoints of an experiment's finished cells, in the order in which they were trained.
+
+    Raises:
+        FileError: If there are none.
+    """
+    paths = [path for path in (run / "cells").glob("*-fold*.pt") if not path.stem.endswith(".partial")]
+    if not paths:
+        raise FileError(f"{run / 'cells'} has no finished cell")
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Read what an experiment was asked for from its output folder.
+
+    Raises:
+        FileError: If it is none.
+    """
+    path = run / "config.json"
+    if not path.is_file():
+        raise FileError(f"{run} is not the output folder of an experiment: it has no config.json")
+    arguments: dict[str, Any] = json.loads(path.read_text())["arguments"]
+    return arguments
 
 
 def choose_labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import _environment  # noqa: F401 - before torch
 import numpy as np
 import torch
-from checkpoints import FileError, read_checkpoint
+from checkpoints import FileError, finished_cells, read_checkpoint, read_settings
 from numpy.typing import NDArray
 from paired import compare, fields, interval_text
 from reporting import Accuracies, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         sounds = _sounds_of(args.run)
-        results = [read_checkpoint(path, ("classes", "fold", "seed"))[0] for path in _cells_of(args.run)]
+        results = [read_checkpoint(path, ("classes", "fold", "seed"))[0] for path in finished_cells(args.run)]
     except (FileError, BadSoundsError) as problem:
         print(f"mismatch.py: {problem}", file=sys.stderr)
         return 2
@@ -94,20 +94,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sounds_of(run: Path) -> SoundSet:
-    path = run / "config.json"
-    if not path.is_file():
-        raise FileError(f"{run} is not the output folder of an experiment: it has no config.json")
-    used = json.loads(path.read_text())["arguments"]
+    used = read_settings(run)
     used["data"] = None if used["data"] is None else Path(used["data"])
     return load_chosen(argparse.Namespace(**used), used["sample_rate"])
-
-
-def _cells_of(run: Path) -> list[Path]:
-    """Finished cells, in the order in which they were trained."""
-    paths = [path for path in (run / "cells").glob("*-fold*.pt") if not path.stem.endswith(".partial")]
-    if not paths:
-        raise FileError(f"{run / 'cells'} has no finished cell")
-    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _report(accuracies: dict[str, dict[str, Accuracies]], reference: str, out: Path) -> str:
