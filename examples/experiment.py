@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from frontends import COMPRESSIONS, build_frontend
+from frontends import COMPRESSIONS, WINDOWS, build_frontend
 from running import run_cells
 from sound_folders import BadSoundsError, SoundSet
 from sounds import add_sound_options, load_chosen, positive
@@ -72,6 +72,9 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
         "--width", type=_width, default=5.0, help="cos-Gauss: periods, or spacing (default: %(default)s; eq. 1 is 1)"
     )
     group.add_argument("--learn-width", action="store_true", help="cos-Gauss: learn the width of each filter too")
+    group.add_argument(
+        "--window", default="hamming", choices=WINDOWS, help="sinc, cos-Gauss: of frames (default: %(default)s)"
+    )
     group.add_argument("--gain", default="raw", choices=("raw", "peak"), help="sinc, cos-Gauss (default: %(default)s)")
 
     group = parser.add_argument_group("training")
@@ -154,7 +157,7 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
         raise BadSoundsError(f"--folds must be among {present}, got {missing}")
     names = ("sample_rate", "n_filters", "win_length", "hop_length", "compression", "log_offset")
     shared = {name: getattr(args, name) for name in names}
-    learned = {"init": args.init, "gain": args.gain, "kernel_size": args.kernel_size}
+    learned = {name: getattr(args, name) for name in ("init", "gain", "kernel_size", "window")}
     own: dict[str, dict[str, Any]] = {
         "mel": {},
         "sinc": learned,

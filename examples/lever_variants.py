@@ -68,6 +68,7 @@ def _variants() -> list[Variant]:
         Variant("mel, heads", "mel+heads", HEADS),
         Variant("mel, large offset, heads", "mel+heads", HEADS, LARGE_OFFSET),
         Variant("sinc", "sinc", {}),
+        Variant("sinc, Hann window", "sinc", {}, HANN),
         Variant("sinc, heads", "sinc+heads", HEADS),
         Variant("cos-gauss", "cos-gauss", {}),
         *(

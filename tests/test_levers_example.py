@@ -212,15 +212,15 @@ def test_rates_of_a_stage_are_zero_while_it_is_not_on(tmp_path, monkeypatch):
 
 
 def test_repulsion_keeps_neighbors_apart(tmp_path, monkeypatch):
-    # Measured from a start where they are less alike, so that the penalty acts from the first step.
+    # Measured from a start where they are less alike, so that the penalty acts from the first step, and strongly.
     monkeypatch.setattr(Frontend, "as_initialized", lambda _: CosGaussFilterbank(8000, 6, init="linear"))
     _, free = train_one(tmp_path / "a", Recipe(), 4)
-    _, repelled = train_one(tmp_path / "b", Recipe(repulsion=100.0), 4)
+    _, repelled = train_one(tmp_path / "b", Recipe(repulsion=1e4), 4)
     banks = [CosGaussFilterbank(8000, 6) for _ in range(2)]
     for bank, state in zip(banks, (free, repelled), strict=True):
         bank.raw_center.data.copy_(state["frontend.raw_center"])
     overlaps = [float(neighbor_overlap(bank).detach().mean()) for bank in banks]
-    assert overlaps[1] < overlaps[0]
+    assert overlaps[1] < 0.9 * overlaps[0]
 
 
 def test_planted_sounds_are_compared_too(tmp_path, capsys):

@@ -40,7 +40,8 @@ class CosGaussFilterbank(EvenKernelFilterbank):
             ``"valid"`` convolves in the time domain: hundreds of times the work, and ``frames x n_filters x
             win_length`` numbers of memory.
         window: Function from ``win_length`` to the frame window. The published code's is symmetric:
-            ``functools.partial(torch.hamming_window, periodic=False)``.
+            ``functools.partial(torch.hamming_window, periodic=False)``. ``torch.hann_window`` keeps loud low sounds out
+            of quiet high filters.
         init: Where centers start: evenly on a scale, ``"mel"`` (``"htk"``), ``"slaney"``, ``"bark"``, ``"erb"`` or
             ``"linear"``, or ``n_filters`` ascending frequencies in Hz.
         width: Standard deviation of the Gaussian in periods of the center frequency, one for all filters or one for
