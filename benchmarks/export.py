@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import measuring
-from benchmarks.frontends import WORKLOADS, Workload
+from benchmarks.frontends import WORKLOADS, Workload, cos_gauss
 from benchmarks.measuring import interleave, milliseconds, ratio, table, threads
-from learnable_frontends import CosGaussFilterbank, Frontend, MelFrontend, MultiHeadRelevance
+from learnable_frontends import Frontend, MelFrontend, MultiHeadRelevance
 
 EAGER = "torch"
 QUICK = {"W1": Workload(2, 4000, 8000, 8, 200, 80, 129)}
@@ -34,14 +34,7 @@ def build(name: str, size: Workload) -> Frontend:
     """Make one of the front-ends of the tables."""
     if name == "mel":
         return MelFrontend(size.sample_rate, size.n_filters, win_length=size.win_length, hop_length=size.hop_length)
-    bank = CosGaussFilterbank(
-        size.sample_rate,
-        size.n_filters,
-        win_length=size.win_length,
-        hop_length=size.hop_length,
-        kernel_size=size.kernel_size,
-    )
-    return bank if name == "cos-Gauss" else MultiHeadRelevance(bank)
+    return cos_gauss(size) if name == "cos-Gauss" else MultiHeadRelevance(cos_gauss(size))
 
 
 def in_onnx(frontend: Frontend, waveform: Tensor, n: int, folder: Path) -> Callable[[], Tensor]:
@@ -127,9 +120,8 @@ def tables(report: dict[str, Any]) -> str:
         title = f"**{workload}, {threads(n)}**: {report['workloads'][workload]}; time / torch's"
         parts.append(f"{title}\n\n{table(['form', *names, 'largest difference'], body)}")
     parts.append(
-        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, onnxruntime {report['onnxruntime']}, "
-        f"{machine['date']}. Ratios are medians over {report['rounds']} rounds in which all ran in turn; differences "
-        "are of log features.\n"
+        f"{measuring.described(machine, onnxruntime=report['onnxruntime'])} Ratios are medians over {report['rounds']} "
+        "rounds in which all ran in turn; differences are of log features.\n"
     )
     return "\n".join(parts)
 

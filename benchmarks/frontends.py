@@ -200,7 +200,7 @@ def tables(report: dict[str, Any]) -> str:
         parts.append(f"Forward and backward time of cos-Gauss at W2, relative to the first line\n\n{table(head, body)}")
     parts.append(measuring.target_table(report["targets"]))
     parts.append(
-        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}. A ratio is the "
+        f"{measuring.described(machine)} A ratio is the "
         "median over rounds in which all ran in turn; milliseconds are medians with quartiles; memory is the peak of "
         "live torch allocations in forward+backward. The floor is the reference at the transform length of cos-Gauss, "
         "without logarithm; mel has nothing to learn and so no backward pass.\n"

@@ -150,6 +150,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def described(machine: dict[str, Any], **versions: str) -> str:
+    """Write what `machine` says in a sentence, with the versions of libraries besides torch."""
+    libraries = "".join(f", {name} {version}" for name, version in versions.items())
+    return f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}{libraries}, {machine['date']}."
+
+
 def write(out: Path, name: str, report: Report, text: str, plot: Callable[[Report, Path], None] | None = None) -> None:
     """Print the tables and write them, the report and its picture, if there is one, to ``out``."""
     out.mkdir(parents=True, exist_ok=True)

@@ -259,7 +259,7 @@ def tables(report: dict[str, Any]) -> str:
     parts.append(f"**Front-end**, {report['sizes']['frontend']}, forward+backward\n\n{table(head, body)}")
     parts.append(measuring.target_table(report["targets"]))
     parts.append(
-        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}. A ratio is the "
+        f"{measuring.described(machine)} A ratio is the "
         "median over rounds in which all ran in turn; milliseconds are medians with quartiles; memory is the peak of "
         "live torch allocations. Features have a gradient, as behind learned filters.\n"
     )

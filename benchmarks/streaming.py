@@ -172,7 +172,7 @@ def tables(report: dict[str, Any]) -> str:
     parts.append(f"{title}{threads(report['threads'][0])}\n\n{table(head, body)}")
     parts.append(measuring.target_table(report["targets"]))
     parts.append(
-        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}. A ratio is the "
+        f"{measuring.described(machine)} A ratio is the "
         "median over rounds in which all ran in turn, to the offline call; milliseconds are medians. Memory is the "
         "resident memory of the process.\n"
     )

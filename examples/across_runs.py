@@ -11,17 +11,28 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from checkpoints import FileError, finished_cells, read_checkpoint, read_settings
+from checkpoints import FileError, finished_cells, read_saved, read_settings
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from paired import Comparison, compare, fields, interval_text, p_text
 from reporting import Accuracies, accuracy_of, markdown_table, plain_table, write_csv
 
-from learnable_frontends.plotting.drawing import COLORS
+from learnable_frontends.plotting.drawing import COLORS, MARKERS
 
 ALL = "all"
+
+
+class Line(NamedTuple):
+    """A variant against the reference: in one run, or in all."""
+
+    variant: str
+    run: str
+    sounds: str
+    n_filters: int | None
+    comparison: Comparison | None
+    cells: int
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,13 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := [name for name in (*args.variants, args.reference) if name not in seen]:
         print(f"across_runs.py: no run has a finished cell of {', '.join(unknown)}", file=sys.stderr)
         return 2
-    rows = _rows(found, settings, args.variants, args.reference)
+    lines = _lines(found, settings, args.variants, args.reference)
+    rows = [_record(line) for line in lines]
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "across.json").write_text(json.dumps({"reference": args.reference, "rows": rows}, indent=2) + "\n")
     write_csv(args.out / "across.csv", rows)
-    table = _table(rows, args.reference)
+    table = _table(lines, args.reference)
     (args.out / "across.md").write_text(markdown_table(table))
-    _figure(rows, args.variants, args.reference, args.out / "across.png")
+    _figure(lines, args.variants, args.reference, args.out / "across.png")
     print(plain_table(table))
     print(f"\nbrackets: 95 % intervals over folds and seeds; p: paired t-test. Tables and picture: {args.out}")
     return 0
@@ -59,75 +71,77 @@ def _accuracies(run: Path, names: set[str]) -> dict[str, Accuracies]:
     found: dict[str, Accuracies] = {}
     for path in finished_cells(run):
         if path.name.rpartition("-fold")[0] in names:
-            result, _ = read_checkpoint(path, ("variant", "fold", "seed", "targets", "predictions"))
+            saved = read_saved(path, ("variant", "fold", "seed", "targets", "predictions"))
             # The run is a part of the key, so that cells of several runs go into one comparison.
-            found.setdefault(result["variant"], {})[f"{run}, {result['fold']}", result["seed"]] = accuracy_of(result)
+            found.setdefault(saved["variant"], {})[f"{run}, {saved['fold']}", saved["seed"]] = accuracy_of(saved)
     return found
 
 
-def _rows(
+def _lines(
     found: dict[Path, dict[str, Accuracies]], settings: dict[Path, dict[str, Any]], variants: list[str], reference: str
-) -> list[dict[str, Any]]:
+) -> list[Line]:
     """Compare each variant in each run where it and the reference ran, and in all of them."""
-    rows = []
+    lines = []
     for name in variants:
         values: Accuracies = {}
         references: Accuracies = {}
         for run, of in found.items():
-            data = settings[run]["data"]
-            where = {
-                "run": run.name,
-                "sounds": settings[run]["synthetic"] if data is None else Path(data).name,
-                "n_filters": settings[run]["n_filters"],
-            }
-            rows.append(_row(name, where, of.get(name, {}), of.get(reference, {})))
+            data, n_filters = settings[run]["data"], settings[run]["n_filters"]
+            sounds = settings[run]["synthetic"] if data is None else Path(data).name
+            lines.append(_line((name, run.name, sounds, n_filters), of.get(name, {}), of.get(reference, {})))
             values |= of.get(name, {})
             references |= of.get(reference, {})
-        rows.append(_row(name, {"run": ALL, "sounds": "", "n_filters": None}, values, references))
-    return [row for row in rows if row["cells"]]
+        lines.append(_line((name, ALL, "", None), values, references))
+    return [line for line in lines if line.cells]
 
 
-def _row(name: str, where: dict[str, Any], values: Accuracies, references: Accuracies) -> dict[str, Any]:
-    both = values.keys() & references.keys()
-    return {"variant": name, **where, **fields(compare(values, references)), "cells": len(both)}
+def _line(place: tuple[str, str, str, int | None], values: Accuracies, references: Accuracies) -> Line:
+    return Line(*place, compare(values, references), len(values.keys() & references.keys()))
 
 
-def _comparison(row: dict[str, Any]) -> Comparison | None:
-    return None if row["difference"] is None else Comparison(*(row[field] for field in Comparison._fields))
+def _record(line: Line) -> dict[str, Any]:
+    """Give a line as the columns of a file."""
+    columns = line._asdict()
+    comparison, cells = columns.pop("comparison"), columns.pop("cells")
+    return {**columns, **fields(comparison), "cells": cells}
 
 
-def _table(rows: list[dict[str, Any]], reference: str) -> list[list[str]]:
+def _table(lines: list[Line], reference: str) -> list[list[str]]:
     """Head and lines."""
-    lines = [
-        [row["variant"], row["run"], interval_text(_comparison(row)), p_text(row["p"]), str(row["cells"])]
-        for row in rows
+    body = [
+        [
+            line.variant,
+            line.run,
+            interval_text(line.comparison),
+            p_text(line.comparison and line.comparison.p),
+            str(line.cells),
+        ]
+        for line in lines
     ]
-    return [["front-end", "run", f"minus {reference}", "p", "cells"], *lines]
+    return [["front-end", "run", f"minus {reference}", "p", "cells"], *body]
 
 
-def _figure(rows: list[dict[str, Any]], variants: list[str], reference: str, path: Path) -> None:
+def _figure(lines: list[Line], variants: list[str], reference: str, path: Path) -> None:
     """Draw a panel for each kind of sounds: the difference against the number of filters, with its interval."""
-    drawn = [row for row in rows if row["run"] != ALL and row["difference"] is not None]
-    kinds = list(dict.fromkeys(row["sounds"] for row in drawn))
+    drawn = [
+        (line.sounds, line.variant, line.n_filters, line.comparison)
+        for line in lines
+        if line.n_filters is not None and line.comparison is not None
+    ]
+    kinds = list(dict.fromkeys(sounds for sounds, *_ in drawn))
+    ticks = sorted({n_filters for _, _, n_filters, _ in drawn})
     fig = Figure(figsize=(1.5 + 3.7 * max(1, len(kinds)), 4.0), layout="constrained")
     axes = fig.subplots(1, max(1, len(kinds)), sharex=True, sharey=True, squeeze=False)[0]
     for ax, kind in zip(axes, kinds, strict=False):
         ax.axhline(0, color="0.3", linewidth=1)
         for i, name in enumerate(variants):
-            own = sorted(
-                (row for row in drawn if (row["sounds"], row["variant"]) == (kind, name)), key=lambda r: r["n_filters"]
-            )
+            own = sorted((n, *c[:3]) for sounds, variant, n, c in drawn if (sounds, variant) == (kind, name))
             # Side by side, so that intervals do not hide each other.
-            places = [row["n_filters"] * 1.05 ** (i - (len(variants) - 1) / 2) for row in own]
-            middle = [100 * row["difference"] for row in own]
-            bars = [
-                [100 * (row["difference"] - row["low"]) for row in own],
-                [100 * (row["high"] - row["difference"]) for row in own],
-            ]
-            ax.errorbar(
-                places, middle, bars, fmt="osD^v"[i % 5] + "-", color=COLORS[i % len(COLORS)], capsize=3, label=name
-            )
-        ticks = sorted({row["n_filters"] for row in drawn})
+            places = [n * 1.05 ** (i - (len(variants) - 1) / 2) for n, *_ in own]
+            middle = [100 * difference for _, difference, _, _ in own]
+            bars = [[100 * (d - low) for _, d, low, _ in own], [100 * (high - d) for _, d, _, high in own]]
+            marker, color = MARKERS[i % len(MARKERS)], COLORS[i % len(COLORS)]
+            ax.errorbar(places, middle, bars, fmt=marker + "-", color=color, capsize=3, label=name)
         ax.set(title=kind, xlabel="filters", xscale="log")
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())

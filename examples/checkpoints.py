@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from frontends import build_frontend
+from frontends import restore_frontend
 
 from learnable_frontends import Frontend
 
@@ -19,34 +20,50 @@ class FileError(Exception):
     """A file that cannot be used; the message names it and says why."""
 
 
-def read_checkpoint(path: Path, keys: Sequence[str] = ()) -> tuple[dict[str, Any], Frontend]:
-    """Read a checkpoint and rebuild its front-end.
+def read_saved(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint.
 
     Args:
         path: A file that `compare_frontends.py` saved.
         keys: What it must hold besides a front-end.
 
     Returns:
-        What the file holds, and the trained front-end.
+        What the file holds.
 
     Raises:
         FileError: If the file cannot be read or is not such a checkpoint; the message names it.
     """
     try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+        saved: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch.load raises another type for each way a file can be broken
         raise FileError(f"{path} is not a file that torch.load(path, weights_only=True) reads") from error
-    missing = [key for key in (*KEYS, *keys) if not isinstance(checkpoint, dict) or key not in checkpoint]
+    missing = [key for key in (*KEYS, *keys) if not isinstance(saved, dict) or key not in saved]
     if missing:
         raise FileError(f"{path} is not a checkpoint of compare_frontends.py: it has no {', '.join(missing)}")
+    contents: dict[str, Any] = saved
+    return contents
+
+
+def read_checkpoint(path: Path, keys: Sequence[str] = ()) -> tuple[dict[str, Any], Frontend]:
+    """Read a checkpoint as `read_saved`, and rebuild its trained front-end.
+
+    Raises:
+        FileError: As `read_saved`, or if the front-end cannot be rebuilt.
+    """
+    saved = read_saved(path, keys)
+    with rebuilding(path, "front-end"):
+        return saved, restore_frontend(saved)
+
+
+@contextmanager
+def rebuilding(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong while something is rebuilt from the file into a `FileError`."""
     try:
-        frontend = build_frontend(checkpoint["frontend"], checkpoint["frontend_config"])
-        frontend.load_state_dict(checkpoint["frontend_state"])
+        yield
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise FileError(f"{path} has a front-end that cannot be rebuilt: {error}") from error
-    return checkpoint, frontend.eval()
+        raise FileError(f"{path} has a {what} that cannot be rebuilt: {error}") from error
 
 
 def finished_cells(run: Path) -> list[Path]:

@@ -50,3 +50,10 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
     )
     frontend: Frontend = FAMILIES[family](**settings, compression=compression)
     return MultiHeadRelevance(frontend, **config["heads"]) if heads else frontend
+
+
+def restore_frontend(saved: dict[str, Any]) -> Frontend:
+    """Rebuild the trained front-end from what `training.train` returned or saved."""
+    frontend = build_frontend(saved["frontend"], saved["frontend_config"])
+    frontend.load_state_dict(saved["frontend_state"])
+    return frontend.eval()

@@ -19,13 +19,13 @@ from typing import Any
 import _environment  # noqa: F401 - before torch
 import numpy as np
 from experiment import Variant, build_parser, conduct, fill
+from frontends import restore_frontend
 from lever_variants import VARIANTS
 from matplotlib.figure import Figure
 from paired import Comparison, compare, corrected, fields, interval_text, p_text
 from planted_sounds import TASKS, Task
 from reporting import accuracies, accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
 from sound_folders import SoundSet
-from training import load_model
 
 from learnable_frontends.movement import movement
 from learnable_frontends.plotting.drawing import COLORS
@@ -99,7 +99,7 @@ def _report(results: list[dict[str, Any]], reference: str, task: Task | None, ou
 
 
 def _cell(result: dict[str, Any], task: Task | None) -> dict[str, Any]:
-    moved = movement(load_model(result)[0])
+    moved = movement(restore_frontend(result))
     if task is None:
         shifts = [float(moved.bandwidths.abs().median())]
     else:

@@ -26,10 +26,10 @@ import soundfile
 import soxr
 import torch
 import torch.nn.functional as F
-from checkpoints import FileError, read_checkpoint
+from checkpoints import FileError
 from sounds import positive
 from torch import Tensor, nn
-from training import load_model
+from training import read_model
 
 from learnable_frontends import Frontend
 from learnable_frontends.streaming import StreamingFrontend
@@ -78,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        checkpoint, _ = read_checkpoint(options.checkpoint, ("classes", "classifier_state"))
-        frontend, classifier = _load(options.checkpoint, checkpoint)
+        checkpoint, frontend, classifier = read_model(options.checkpoint)
         seconds, source = _window(options.window, options.checkpoint)
         rate = int(frontend.sample_rate)
         live = LiveClassifier(frontend, classifier, round(seconds * rate))
@@ -127,13 +126,6 @@ def _not_negative(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be 0 or more and finite, got {text}")
     return value
-
-
-def _load(path: Path, checkpoint: dict[str, Any]) -> tuple[Frontend, nn.Module]:
-    try:
-        return load_model(checkpoint)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise FileError(f"{path} has a classifier that cannot be rebuilt: {error}") from error
 
 
 def _window(given: float | None, checkpoint: Path) -> tuple[float, str]:

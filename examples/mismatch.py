@@ -19,7 +19,7 @@ from typing import Any
 import _environment  # noqa: F401 - before torch
 import numpy as np
 import torch
-from checkpoints import FileError, finished_cells, read_checkpoint, read_settings
+from checkpoints import FileError, finished_cells, read_settings
 from numpy.typing import NDArray
 from paired import compare, fields, interval_text
 from reporting import Accuracies, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
@@ -27,7 +27,7 @@ from scipy.signal import butter, sosfiltfilt
 from sound_folders import BadSoundsError, SoundSet
 from sounds import load_chosen
 from tqdm import tqdm
-from training import load_model, predict
+from training import predict, read_model
 
 Signal = NDArray[np.float64]
 BATCH = 32
@@ -66,16 +66,16 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         sounds = _sounds_of(args.run)
-        results = [read_checkpoint(path, ("classes", "fold", "seed"))[0] for path in finished_cells(args.run)]
+        cells = [read_model(path, ("variant", "fold", "seed")) for path in finished_cells(args.run)]
     except (FileError, BadSoundsError) as problem:
         print(f"mismatch.py: {problem}", file=sys.stderr)
         return 2
     accuracies: dict[str, dict[str, Accuracies]] = {
-        result["variant"]: {name: {} for name in CONDITIONS} for result in results
+        saved["variant"]: {name: {} for name in CONDITIONS} for saved, _, _ in cells
     }
-    with tqdm(total=len(results), unit="cell") as bar:
+    with tqdm(total=len(cells), unit="cell") as bar:
         for fold in sounds.folds.unique().tolist():
-            of_fold = [result for result in results if result["fold"] == fold]
+            of_fold = [cell for cell in cells if cell[0]["fold"] == fold]
             held_out = sounds.folds == fold
             clips = sounds.waveforms[held_out].double().numpy()
             changed = {
@@ -83,11 +83,11 @@ def main(argv: list[str] | None = None) -> int:
                 for name, change in CONDITIONS.items()
                 if of_fold
             }
-            for result in of_fold:
-                model = torch.nn.Sequential(*load_model(result))
+            for saved, frontend, classifier in of_fold:
+                model = torch.nn.Sequential(frontend, classifier)
                 for name, waveforms in changed.items():
                     right = predict(model, waveforms, BATCH) == sounds.labels[held_out]
-                    accuracies[result["variant"]][name][fold, result["seed"]] = float(right.double().mean())
+                    accuracies[saved["variant"]][name][fold, saved["seed"]] = float(right.double().mean())
                 bar.update()
     print(_report(accuracies, args.reference, args.run))
     return 0

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from confusion import draw_confusion
+from frontends import restore_frontend
 from sklearn.metrics import confusion_matrix
 from sound_folders import SoundSet
 from torch import Tensor
-from training import load_model
 
 from learnable_frontends import MultiHeadRelevance, plotting
 from learnable_frontends.movement import movement
@@ -121,7 +121,7 @@ def _summary(name: str, by_name: Results) -> dict[str, Any]:
 
 def _moved(result: dict[str, Any]) -> float:
     """How far the filters of a cell moved, in their own bandwidths: the median."""
-    return float(movement(load_model(result)[0]).bandwidths.abs().median())
+    return float(movement(restore_frontend(result)).bandwidths.abs().median())
 
 
 def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
@@ -191,7 +191,7 @@ def _confusion(cells: list[dict[str, Any]], classes: list[str], name: str, out: 
 
 
 def _figures(by_name: Results, sounds: SoundSet, folder: Path) -> None:
-    trained = {name: load_model(cells[0])[0] for name, cells in by_name.items()}
+    trained = {name: restore_frontend(cells[0]) for name, cells in by_name.items()}
     bare = {name: frontend for name, frontend in trained.items() if "+" not in name} or trained
     fig, _ = plotting.plot_center_frequencies(bare, initial=_initial(by_name, bare))
     fig.savefig(folder / "center_frequencies.png", dpi=110)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from checkpoints import read_checkpoint, rebuilding
 from frontends import build_frontend
 from schedules import SCHEDULES, features_of
 from sound_folders import SoundSet
@@ -231,13 +232,23 @@ def train(
     return result
 
 
-def load_model(result: dict[str, Any]) -> tuple[Frontend, nn.Module]:
-    """Rebuild the trained front-end and classifier from what `train` returned or saved."""
-    frontend = build_frontend(result["frontend"], result["frontend_config"])
-    frontend.load_state_dict(result["frontend_state"])
-    classifier = SmallCNN(frontend.n_filters, len(result["classes"]), result.get("normalize", "filter"))
-    classifier.load_state_dict(result["classifier_state"])
-    return frontend.eval(), classifier.eval()
+def restore_classifier(saved: dict[str, Any]) -> nn.Module:
+    """Rebuild the trained classifier from what `train` returned or saved."""
+    n_filters = saved["frontend_config"]["n_filters"]
+    classifier = SmallCNN(n_filters, len(saved["classes"]), saved.get("normalize", "filter"))
+    classifier.load_state_dict(saved["classifier_state"])
+    return classifier.eval()
+
+
+def read_model(path: Path, keys: Sequence[str] = ()) -> tuple[dict[str, Any], Frontend, nn.Module]:
+    """Read a checkpoint as `checkpoints.read_saved`, and rebuild its trained front-end and classifier.
+
+    Raises:
+        FileError: As `checkpoints.read_checkpoint`, or if the classifier cannot be rebuilt.
+    """
+    saved, frontend = read_checkpoint(path, ("classes", "classifier_state", *keys))
+    with rebuilding(path, "classifier"):
+        return saved, frontend, restore_classifier(saved)
 
 
 def predict(model: nn.Module, waveforms: Tensor, batch_size: int) -> Tensor:

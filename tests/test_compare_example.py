@@ -13,7 +13,7 @@ import compare_frontends
 from frontends import NAMES, build_frontend
 from sound_folders import BadSoundsError, SoundSet, load_folder
 from synthetic_sounds import SOUNDS, synthesize
-from training import Cell, Recipe, Settings, load_model, predict, train
+from training import Cell, Recipe, Settings, predict, read_model, train
 
 RATE = 8000
 CONFIG = {"sample_rate": RATE, "n_filters": 10, "win_length": 200, "hop_length": 200, "log_offset": 1e-3}
@@ -172,8 +172,7 @@ def test_a_stopped_cell_goes_on_and_ends_like_an_unbroken_one(name, recipe, soun
 def test_a_saved_cell_predicts_what_it_says(sounds, tmp_path):
     cell = Cell("sinc+heads", {**CONFIG, "heads": {"n_heads": 3, "context": 2}}, fold=2, seed=1, variant="x")
     train(cell, sounds, SETTINGS, tmp_path)
-    saved = torch.load(tmp_path / f"{cell.name}.pt", weights_only=True)
-    frontend, classifier = load_model(saved)
+    saved, frontend, classifier = read_model(tmp_path / f"{cell.name}.pt")
     held_out = sounds.waveforms[sounds.folds == 2]
     assert torch.equal(predict(torch.nn.Sequential(frontend, classifier), held_out, 4), saved["predictions"])
     assert saved["frontend_parameters"] == sum(p.numel() for p in frontend.parameters())

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import live_classifier
 from sound_folders import SoundSet
 from synthetic_sounds import synthesize
-from training import Cell, Settings, load_model, train
+from training import Cell, Settings, read_model, train
 
 from learnable_frontends import MelFrontend
 
@@ -53,7 +53,7 @@ def mel(run):
 
 def offline(cell, samples, seconds):
     """Features and probabilities at a time, from the whole sound."""
-    frontend, classifier = load_model(torch.load(cell, weights_only=True))
+    _, frontend, classifier = read_model(cell)
     bank = getattr(frontend, "frontend", frontend)
     bank.center = False
     features = frontend(torch.from_numpy(samples))
