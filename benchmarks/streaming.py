@@ -74,14 +74,21 @@ def streamed(stream: StreamingFrontend, waveform: Tensor, samples: int) -> Calla
 
 def state_bytes(stream: StreamingFrontend) -> int:
     """Memory of what a stream holds between chunks."""
-    return sum(state.untyped_storage().nbytes() for state in stream.buffers(recurse=False))
+    return sum(tensor.untyped_storage().nbytes() for tensor in _tensors(stream._state))
+
+
+def _tensors(state: Any) -> list[torch.Tensor]:
+    if isinstance(state, dict):
+        return [tensor for value in state.values() for tensor in _tensors(value)]
+    return [state] if isinstance(state, torch.Tensor) else []
 
 
 def bound_bytes(stream: StreamingFrontend) -> int:
     """What one stream in float32 may hold: a frame of samples, one mean a filter, and frames for the heads."""
     frontend: Any = stream.frontend
     frames = 2 * CONTEXT + 1 if isinstance(frontend, MultiHeadRelevance) else 0
-    return 4 * int(frontend.frame_length - frontend.frame_tail + frontend.n_filters * (1 + frames))
+    bank = frontend.frontend if frames else frontend
+    return 4 * int(bank.framing.span + frontend.n_filters * (1 + frames))
 
 
 def compare(label: str, size: Workload, numbers: list[int], rounds: int) -> list[dict[str, Any]]:

@@ -6,15 +6,7 @@ from typing import Any
 
 import torch
 
-from learnable_frontends import (
-    PCEN,
-    CosGaussFilterbank,
-    Frontend,
-    Log,
-    MelFrontend,
-    MultiHeadRelevance,
-    SincFilterbank,
-)
+from learnable_frontends import PCEN, CosGaussFilterbank, Frontend, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
 
 FAMILIES = {"mel": MelFrontend, "sinc": SincFilterbank, "cos-gauss": CosGaussFilterbank}
 NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)

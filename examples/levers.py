@@ -27,7 +27,7 @@ from planted_sounds import TASKS, Task
 from reporting import accuracies, accuracy_of, markdown_table, mean_and_spread, plain_table, plus_minus, write_csv
 from sound_folders import SoundSet
 
-from learnable_frontends.movement import movement
+from learnable_frontends.analysis import movement
 from learnable_frontends.plotting.drawing import COLORS
 
 PLANTED = {"seconds": 1.0, "limit": 100, "epochs": 30, "n_filters": 8, "sample_rate": 16000, "mixup": 0.0}

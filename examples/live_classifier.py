@@ -255,8 +255,10 @@ def _line(seconds: float, probabilities: Tensor, classes: list[str], top: int) -
 
 
 def _summary(heard: Heard, live: LiveClassifier, sound: Sound, frontend: Any, chunk: float) -> str:
-    rate = frontend.sample_rate
-    frame = (frontend.frame_length - frontend.frame_tail) / rate
+    from learnable_frontends.plotting.drawing import innermost
+
+    rate, bank = frontend.sample_rate, innermost(frontend)
+    frame = bank.framing.span / rate
     parts = {"chunk": chunk / 1000, "frame": frame, "heads": live.stream.latency / rate, "resampler": sound.delay}
     said = " + ".join(f"{1000 * value:.0f} ms {name}" for name, value in parts.items() if value)
     busy = sum(heard.busy)
@@ -272,14 +274,14 @@ def _summary(heard: Heard, live: LiveClassifier, sound: Sound, frontend: Any, ch
 
 def _plot(heard: Heard, frontend: Any, classes: list[str], path: Path) -> None:
     """Draw features and probabilities over time."""
-    from learnable_frontends.plotting.drawing import COLORS, FEATURE_MAP, MARKERS, import_matplotlib, label_filters
+    from learnable_frontends.plotting.drawing import COLORS, FEATURE_MAP, MARKERS, innermost, label_filters, make_figure
 
     features, probabilities = torch.cat(heard.features, dim=-1), torch.stack(heard.probabilities)
     columns = min(COLUMNS, features.shape[-1])
-    fig = import_matplotlib().figure.Figure((11.0, 7.0), layout="constrained")
+    fig = make_figure((11.0, 7.0))
     top, bottom = fig.subplots(2, sharex=True)
     # A frame is drawn around its middle.
-    hop, length = frontend.hop_length, frontend.frame_length - frontend.frame_tail
+    hop, length = frontend.hop_length, innermost(frontend).framing.span
     first = (0.5 * length - 0.5 * hop) / frontend.sample_rate
     extent = (first, first + features.shape[-1] * hop / frontend.sample_rate, -0.5, frontend.n_filters - 0.5)
     picture = F.adaptive_avg_pool1d(features, columns).numpy()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learnable_frontends import RelevanceWeighting
-from learnable_frontends.masks import mask_statistics
+from learnable_frontends.analysis import mask_statistics
 
 DRAWS = 10  # untrained heads to average over
 BATCH = 16  # clips at a time

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from checkpoints import FileError, choose_labels, read_checkpoint
 from torch import Tensor
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fig.savefig(options.out, dpi=150)
         except (OSError, ValueError) as error:
             raise FileError(f"{options.out} cannot be written: {error}") from error
+        finally:
+            plt.close(fig)
     except FileError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2

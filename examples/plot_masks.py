@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import torch
 from checkpoints import FileError, choose_labels, read_checkpoint
 from mask_measures import BATCH, COLUMNS, DRAWS, measure, measure_untrained
@@ -123,6 +124,7 @@ def _examine(
     fig, ax = plot_mean_masks(dict(zip(names, means, strict=True)), case.frontend)
     ax.set_title(f"{case.label}: mean masks of {len(labels)} held-out clips")
     fig.savefig(out / f"mean_masks_{stem}.png", dpi=110)
+    plt.close(fig)
     if held_out[clip]:
         picture = features[int(held_out[:clip].sum())]
         fig = _draw_masks(case.frontend, picture)

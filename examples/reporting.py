@@ -10,6 +10,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from confusion import draw_confusion
 from frontends import restore_frontend
@@ -18,7 +19,7 @@ from sound_folders import SoundSet
 from torch import Tensor
 
 from learnable_frontends import MultiHeadRelevance, plotting
-from learnable_frontends.movement import movement
+from learnable_frontends.analysis import movement
 
 Results = dict[str, list[dict[str, Any]]]
 Accuracies = dict[tuple[int | str, int], float]
@@ -195,16 +196,19 @@ def _figures(by_name: Results, sounds: SoundSet, folder: Path) -> None:
     bare = {name: frontend for name, frontend in trained.items() if "+" not in name} or trained
     fig, _ = plotting.plot_center_frequencies(bare, initial=_initial(by_name, bare))
     fig.savefig(folder / "center_frequencies.png", dpi=110)
+    plt.close(fig)
     for name, frontend in bare.items():
         fig, ax = plotting.plot_frequency_responses(frontend)
         ax.set_title(f"{name}: {ax.get_title().lower()}")
         fig.savefig(folder / f"responses_{name}.png", dpi=110)
+        plt.close(fig)
     clip = _clip_for_pictures(by_name, sounds)
     for name, frontend in trained.items():
         if isinstance(frontend, MultiHeadRelevance):
             fig, _ = plotting.plot_relevance(frontend, clip, mel=trained.get("mel"))
             fig.suptitle(name)
             fig.savefig(folder / f"relevance_{name}.png", dpi=110)
+            plt.close(fig)
 
 
 def _initial(by_name: Results, frontends: dict[str, Any]) -> dict[str, Tensor]:

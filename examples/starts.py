@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from learnable_frontends.scales import hz_to_scale, scale_to_hz
+from learnable_frontends.functional import hz_to_scale, scale_to_hz
 
 STARTS = ("random", "bad")
 

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from checkpoints import read_checkpoint, rebuilding
 from frontends import build_frontend
+from natural_steps import NaturalSteps
+from overlap import neighbor_overlap
 from schedules import SCHEDULES, features_of
 from sound_folders import SoundSet
 from torch import Tensor, nn
 
 from learnable_frontends import Frontend, MultiHeadRelevance
-from learnable_frontends.natural_steps import NaturalSteps
-from learnable_frontends.overlap import neighbor_overlap
 from learnable_frontends.transforms import Mixup, RandomCrop, SpecAugment
 
 AUGMENTATIONS = ("none", "aligned", "non-aligned")

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learnable_frontends.analysis import OptimizerMonitor, movement
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.movement import movement
-from learnable_frontends.optimizer_monitor import OptimizerMonitor
 from learnable_frontends.plotting import (
     plot_center_history,
     plot_frequency_responses,
@@ -33,12 +32,12 @@ class FrontendMonitor(Callback):
 
     Numbers, once an epoch, to every logger: ``frontend/moved_bandwidths``, the median over the filters of the distance
     from where each started, in its own bandwidth now, and ``frontend/moved_bandwidths_most``, the largest; and for each
-    parameter group of each optimiser the root mean square of its gradient and its step
-    (``filters/gradient``, ``filters/step``; `learnable_frontends.optimizer_monitor.OptimizerMonitor`).
+    parameter group of each optimizer the root mean square of its gradient and its step
+    (``filters/gradient``, ``filters/step``; `learnable_frontends.analysis.OptimizerMonitor`).
 
     Pictures, into loggers that take figures: centers over the epochs so far, the distance that each filter moved,
     responses, and the summed response before and now. The centers of past epochs are in the checkpoint, so that the
-    picture of a run that goes on is whole.
+    picture of a resumed run is whole.
 
     Args:
         frontend: Name of the module's attribute that holds the front-end; dots lead into submodules.
@@ -61,7 +60,7 @@ class FrontendMonitor(Callback):
         self._monitors: list[OptimizerMonitor] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the centers before training, and begin to watch the optimisers."""
+        """Keep the centers before training, and begin to watch the optimizers."""
         if not self.centers:
             self.centers.append(self._find(pl_module).center_frequencies.detach().cpu())
         self._monitors = [OptimizerMonitor(optimizer) for optimizer in trainer.optimizers]
@@ -82,9 +81,12 @@ class FrontendMonitor(Callback):
         experiments = [getattr(logger, "experiment", None) for logger in trainer.loggers]
         writers: list[Any] = [experiment for experiment in experiments if hasattr(experiment, "add_figure")]
         if self.every and (trainer.current_epoch + 1) % self.every == 0 and trainer.is_global_zero and writers:
+            from matplotlib import pyplot
+
             for name, figure in self.figures(trainer, pl_module):
                 for writer in writers:
                     writer.add_figure(name, figure, trainer.current_epoch)
+                pyplot.close(figure)  # not every logger does so
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop watching."""
@@ -94,7 +96,7 @@ class FrontendMonitor(Callback):
         self._monitors = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the centers of the epochs so far, for a run that goes on."""
+        """Return the centers of the epochs so far, for a run that is resumed."""
         return {"centers": self.centers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -22,10 +22,10 @@ FRONTEND = {
     "init_args": {"n_heads": 2, "context": 2, "hidden": 4, "frontend": FILTERBANK},
 }
 CNNLSTM = {
-    "class_path": "learnable_frontends.networks.CNNLSTM",
+    "class_path": "networks.CNNLSTM",
     "init_args": {"n_classes": 10, "n_filters": 20, "maps": 4, "hidden": 8},
 }
-FCN = {"class_path": "learnable_frontends.networks.FCN", "init_args": {"n_classes": 10, "width": 4}}
+FCN = {"class_path": "networks.FCN", "init_args": {"n_classes": 10, "width": 4}}
 
 
 class MeanOverTime(nn.Module):

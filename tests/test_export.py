@@ -1,5 +1,6 @@
 """Front-ends in compiled, exported and ONNX form: every family, bare and behind relevance heads."""
 
+import os
 import shutil
 import sys
 
@@ -19,6 +20,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 FAMILIES = [MelFrontend, SincFilterbank, CosGaussFilterbank]
 HEADS = [None, {}, {"first_layer": "conv"}, {"gate": "softmax"}]
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
+
+
+def compiler():
+    """The C++ compiler that inductor would use, or none."""
+    candidates = [os.environ.get("CXX"), "g++", "clang++"]
+    return next((name for name in candidates if name and shutil.which(name)), None)
+
+
+needs_compiler = pytest.mark.skipif(
+    sys.platform != "linux" or compiler() is None, reason="inductor needs a C++ compiler, and finds none here"
+)
 
 
 def make(family, heads, sample_rate=8000, n_filters=8):
@@ -54,10 +66,9 @@ class Classifier(nn.Module):
 
 
 @cases(*HEADS)
-@pytest.mark.parametrize("train", [True, False])
-def test_one_graph_serves_every_batch_and_length(family, heads, train):
+def test_one_graph_serves_every_batch_and_length(family, heads):
     torch._dynamo.reset()
-    frontend = make(family, heads).train(train)
+    frontend = make(family, heads)
     counter = CompileCounterWithBackend("eager")
     compiled = torch.compile(frontend, fullgraph=True, dynamic=True, backend=counter)
     counts = []
@@ -84,10 +95,10 @@ def test_gradients_of_the_compiled_graph_are_the_same(family, heads):
             assert_close(mine, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
-@pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@needs_compiler
 def test_inductor_gives_the_same_features_and_gradients():
     torch._dynamo.reset()
-    frontend = make(CosGaussFilterbank, {})
+    frontend = make(SincFilterbank, None)
     compiled = torch.compile(frontend, fullgraph=True, dynamic=True)
     for waveform in list(batches())[:2]:
         gradients = []
@@ -117,7 +128,7 @@ def test_an_exported_program_is_saved_and_loaded(family, heads, frozen, transfor
         assert_close(loaded(waveform), frontend(waveform), **CLOSE)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+@needs_compiler
 def test_an_aot_inductor_package_runs(tmp_path):
     frontend = make(CosGaussFilterbank, {}).eval().freeze()
     dynamic = ({0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("time", min=200, max=100_000)},)
@@ -133,7 +144,7 @@ def run_onnx(module, waveforms, path):
     """Export with dynamic batch and time, and run on each of ``waveforms``."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     pytest.importorskip("onnxscript", reason="needs the extra [onnx]")
-    dynamic = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2000)},)
+    dynamic = ({0: "batch", 1: "time"},)
     program = torch.onnx.export(
         module, (torch.randn(2, 4000),), dynamo=True, dynamic_shapes=dynamic, verbose=False, external_data=False
     )
@@ -178,7 +189,7 @@ def test_onnx_of_a_whole_classifier(tmp_path):
 def test_a_call_never_waits_for_the_device(family, heads):
     """Tensors without values, not on a CPU: whatever looks at one (``.item()``, ``if tensor``) raises."""
     frontend = make(family, heads)
-    named = [*frontend.named_parameters(), *frontend.named_buffers()]
+    named = list(frontend.named_parameters())
     with FakeTensorMode():
         state = {
             name: torch.empty(value.shape, dtype=value.dtype, device="meta", requires_grad=value.requires_grad)
@@ -200,8 +211,5 @@ def test_a_look_at_a_value_is_seen():
             return energies / energies.max().item()
 
     frontend = MelFrontend(8000, 8, compression=Looks())
-    state = dict(frontend.named_buffers())
     with FakeTensorMode(), pytest.raises(RuntimeError, match="_local_scalar_dense"):
-        functional_call(
-            frontend, {name: torch.empty(value.shape) for name, value in state.items()}, (torch.empty(2, 8000),)
-        )
+        frontend(torch.empty(2, 8000))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from learnable_frontends import functional
+from learnable_frontends.functional import framing
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -138,7 +139,7 @@ def test_even_ramp_is_even_and_within_a_thousandth():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_over_blocks_equals_all_frames_at_once_and_passes_gradients(noise, monkeypatch, threads):
-    monkeypatch.setattr(functional, "BLOCK", 50)
+    monkeypatch.setattr(framing, "BLOCK", 50)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     frames = noise(3, 17, 8, dtype=torch.float64).requires_grad_()
     response = noise(4, 5, dtype=torch.float64).square().requires_grad_()

@@ -85,7 +85,7 @@ def assert_learns(frontend):
         ({"htk": True}, {"mel_scale": "htk"}),
         ({"norm": None}, {"norm": None}),
     ],
-    ids=str,
+    ids=" ".join,  # of names: the address of a function would differ between workers
 )
 @pytest.mark.parametrize("decibels", [{}, {"ref": 0.5, "amin": 1e-3, "top_db": 20.0}, {"top_db": None}], ids=str)
 def test_mel_in_decibels_equals_librosa_row_by_row_of_the_table(noise, theirs, ours, decibels):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
+from learnable_frontends.analysis import movement
 from learnable_frontends.lightning import FrontendMonitor
-from learnable_frontends.movement import movement
 
 PICTURES = ["frontend/centers", "frontend/movement", "frontend/responses", "frontend/summed_response"]
 

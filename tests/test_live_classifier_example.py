@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import sys
@@ -55,9 +56,9 @@ def offline(cell, samples, seconds):
     """Features and probabilities at a time, from the whole sound."""
     _, frontend, classifier = read_model(cell)
     bank = getattr(frontend, "frontend", frontend)
-    bank.center = False
+    bank.framing = dataclasses.replace(bank.framing, center=False, padding=(0, 0))
     features = frontend(torch.from_numpy(samples))
-    length = bank.frame_length - bank.frame_tail
+    length = bank.framing.span
     heads = 2 if bank is not frontend else 0
     arrived = 1 + (round(seconds * RATE) - length) // 80 - heads
     if seconds * RATE == len(samples):

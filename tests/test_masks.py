@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnable_frontends import RelevanceWeighting
-from learnable_frontends.masks import mask_statistics
+from learnable_frontends.analysis import mask_statistics
 
 sizes = st.integers(1, 5)
 FIELDS = ("total", "between_bands", "between_clips", "within_clip")

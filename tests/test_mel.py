@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from learnable_frontends import MelFrontend
-from learnable_frontends.scales import spaced_edges
+from learnable_frontends.functional import spaced_edges
 
 # (sample_rate, n_fft, win_length, hop_length): even, odd window, odd transform, odd rate, all odd.
 LENGTHS = [
@@ -118,7 +118,7 @@ def test_a_fixed_front_end_has_no_parameters():
     [
         ({"n_fft": 128, "win_length": 200}, ValueError, r"^n_fft must be at least win_length=200, got 128$"),
         ({"n_fft": 512.5}, TypeError, r"^n_fft must be a whole number, got 512.5$"),
-        ({"power": 0}, ValueError, r"^power must be positive, got 0 \(2 for power, 1 for magnitude\)$"),
+        ({"power": 0}, ValueError, r"^power must be positive and finite, got 0 \(2 for power, 1 for magnitude\)$"),
         ({"norm": "area"}, ValueError, r"^norm must be None or 'slaney', got 'area'$"),
         ({"mel_scale": "bark"}, ValueError, r"^mel_scale must be 'htk' or 'slaney', got 'bark'$"),
     ],

@@ -8,8 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance
-from learnable_frontends.movement import movement
-from learnable_frontends.optimizer_monitor import OptimizerMonitor
+from learnable_frontends.analysis import OptimizerMonitor, movement
 
 
 def disturb(frontend, seed=0):

@@ -2,12 +2,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from natural_steps import NaturalSteps, response_information
 from torch import nn
 from torch.func import functional_call, jacrev
 from torch.testing import assert_close
 
 from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, SincFilterbank
-from learnable_frontends.natural_steps import NaturalSteps, response_information
 
 
 @given(center=st.floats(500.0, 7000.0), width=st.floats(2.0, 10.0))
@@ -92,7 +92,7 @@ def test_a_closed_one_leaves_the_optimiser_alone():
 
 
 def test_the_information_is_used_for_the_given_number_of_steps(monkeypatch):
-    from learnable_frontends import natural_steps
+    import natural_steps
 
     calls = []
     monkeypatch.setattr(

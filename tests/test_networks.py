@@ -1,9 +1,9 @@
 import pytest
 import torch
+from networks import CNNLSTM, FCN
 from torch.testing import assert_close
 
 from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
-from learnable_frontends.networks import CNNLSTM, FCN
 from learnable_frontends.transforms import Deltas, MinMaxScale
 
 

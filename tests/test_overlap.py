@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from overlap import neighbor_overlap
 from torch.testing import assert_close
 
 from learnable_frontends import CosGaussFilterbank, MelFrontend
-from learnable_frontends.overlap import neighbor_overlap
 
 
 @given(centers=st.lists(st.floats(0.1, 0.9), min_size=2, max_size=2, unique=True), width=st.floats(1.0, 20.0))

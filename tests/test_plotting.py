@@ -1,7 +1,10 @@
 import math
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 
@@ -14,7 +17,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from learnable_frontends import (
     CosGaussFilterbank,
@@ -43,24 +46,9 @@ RATE, FILTERS, SECONDS = 8000, 8, 0.5
 
 
 @pytest.fixture(autouse=True)
-def no_figure_is_left_open():
+def close_figures():
     yield
-    assert plt.get_fignums() == [], "a figure was made through pyplot and left open"
-
-
-@pytest.fixture
-def open_axes():
-    """Function to axes of a pyplot figure, as a user makes them; closed afterwards."""
-    figures = []
-
-    def make(rows=1):
-        fig, axes = plt.subplots(rows)
-        figures.append(fig)
-        return axes
-
-    yield make
-    for fig in figures:
-        plt.close(fig)
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +61,17 @@ def heads():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return MultiHeadRelevance(CosGaussFilterbank(RATE, FILTERS), 2, context=2, hidden=4)
+
+
+@pytest.fixture(scope="module")
+def nested():
+    """Heads around heads around a bank whose frames are not those that a front-end has by default."""
+    bank = CosGaussFilterbank(
+        RATE, FILTERS, win_length=320, hop_length=100, f_min=200.0, f_max=3000.0, center=False, pad_mode="constant"
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MultiHeadRelevance(MultiHeadRelevance(bank, 2, context=2, hidden=4), 4, context=2, hidden=4)
 
 
 @pytest.fixture(scope="module")
@@ -115,33 +114,36 @@ def test_every_public_function_is_drawn_by_these_tests():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_ax_a_labelled_figure_can_be_saved(name, bank, heads, clip, tmp_path):
+def test_without_ax_a_labeled_figure_is_shown_by_a_notebook_and_can_be_saved(name, bank, heads, clip, tmp_path):
     fig, ax = draw_all(bank, heads, clip)[name](None)
     assert isinstance(fig, Figure)
     assert isinstance(ax, Axes)
     assert ax.figure is fig
+    assert plt.get_fignums() == [fig.number]  # those that a notebook shows
+    assert plt.figure(fig.number) is fig
     assert ax.has_data()
     assert ax.get_title()
     labels = ax.get_xlabel() + ax.get_ylabel()
     assert "(Hz)" in labels
     plain = ("filter index", "mean weight", "epoch")  # numbers without a unit
     assert all("(" in label for label in (ax.get_xlabel(), ax.get_ylabel()) if label not in plain), "a unit"
-    fig.savefig(tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    fig.savefig(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_given_ax_is_drawn_into_and_returned_with_its_figure(name, bank, heads, clip, open_axes):
-    ax, other = open_axes(2)
+def test_a_given_ax_is_drawn_into_and_returned_with_its_figure(name, bank, heads, clip):
+    _, (ax, other) = plt.subplots(2)
     fig, returned = draw_all(bank, heads, clip)[name](ax)
     assert returned is ax
     assert fig is ax.figure
     assert ax.has_data()
     assert not other.has_data()
+    assert plt.get_fignums() == [fig.number]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_texts_of_a_picture_stay_inside_it_and_apart(name, bank, heads, clip):
+def test_texts_of_a_plot_stay_inside_it_and_apart(name, bank, heads, clip):
     fig, ax = draw_all(bank, heads, clip)[name](None)
     renderer = FigureCanvasAgg(fig).get_renderer()
     fig.draw(renderer)
@@ -237,8 +239,17 @@ def test_kernels_are_spread_over_the_bank_by_default():
     assert len(plot_kernels(SincFilterbank(RATE, 3))[1].lines) == 3
 
 
-def test_kernels_of_the_wrapped_frontend_are_drawn(heads):
-    assert len(plot_kernels(heads, indices=[0])[1].lines) == 1
+@pytest.mark.parametrize("depth", [1, 2])
+def test_kernels_of_the_filterbank_inside_all_heads_are_drawn(depth, heads, nested):
+    model, bank = (heads, heads.frontend) if depth == 1 else (nested, nested.frontend.frontend)
+    (line,) = plot_kernels(model, indices=[3])[1].lines
+    np.testing.assert_allclose(line.get_ydata() / 0.45, bank.kernels()[3].detach().numpy(), atol=1e-6)
+
+
+def test_a_frontend_without_kernels_is_named_though_heads_are_around_it():
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 2)
+    with pytest.raises(TypeError, match=r"^frontend must have kernels\(\), got MelFrontend \("):
+        plot_kernels(model)
 
 
 @pytest.mark.parametrize("family", [CosGaussFilterbank, MelFrontend])
@@ -262,7 +273,17 @@ def test_a_burst_stands_at_its_seconds_and_its_hertz(family, center, clip):
     assert fig.axes[1].get_ylabel() == "log energy"
 
 
-def test_rows_of_features_are_labelled_with_their_centers(bank, clip):
+def test_features_of_nested_heads_stand_at_the_frames_of_the_filterbank_inside(nested, clip):
+    fig, ax = plot_features(nested(clip), nested)
+    left, right, _, _ = image_of(ax).get_extent()
+    assert left == pytest.approx((160 - 50) / RATE)  # half of a hop before the middle of the first window
+    assert right - left == pytest.approx(nested(clip).shape[-1] * 100 / RATE)
+    assert fig.axes[1].get_ylabel() == "weighted log energy"
+    fig, _ = plot_masks(nested.masks(clip), nested, head=0, features=nested.frontend(clip))
+    assert fig.axes[1].get_ylabel() == "weighted log energy"
+
+
+def test_rows_of_features_are_labeled_with_their_centers(bank, clip):
     _, ax = plot_features(bank(clip), bank)
     centers = bank.center_frequencies.tolist()
     assert tick_labels(ax.yaxis) == [f"{centers[int(row)]:.0f}" for row in ax.get_yticks()]
@@ -286,11 +307,37 @@ def test_color_bar_names_what_the_compression_makes(compression, label, clip):
     assert plot_features(model(clip), model)[0].axes[1].get_ylabel() == f"weighted {label}"
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+TYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+
+
+@TYPES
 def test_features_of_any_floating_point_type_are_drawn(dtype, bank, clip):
-    features = bank(clip.to(dtype))
+    features = bank(clip).to(dtype)
     pixels = np.asarray(image_of(plot_features(features, bank)[1]).get_array())
     np.testing.assert_array_equal(pixels, features.detach().double().numpy())
+
+
+@TYPES
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
+def test_masks_of_any_floating_point_type_are_drawn(dtype, gate, clip):
+    model = MultiHeadRelevance(MelFrontend(RATE, FILTERS), 1, context=2, hidden=4, gate=gate)
+    masks, features = model.masks(clip).detach().to(dtype), model.frontend(clip).to(dtype)
+    image = image_of(plot_masks(masks, model, head=0)[1])
+    np.testing.assert_array_equal(np.asarray(image.get_array()), masks.double().numpy())
+    image = image_of(plot_masks(masks, model, head=0, features=features)[1])
+    np.testing.assert_array_equal(np.asarray(image.get_array()), features.double().numpy())
+    mean = masks[:, 0]
+    _, ax = plot_mean_masks({"a": mean, "b": mean.float()}, model)  # of two types
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), mean.double().numpy())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_what_is_on_a_gpu_is_drawn(clip):
+    bank = CosGaussFilterbank(RATE, FILTERS).cuda()
+    model = MultiHeadRelevance(bank, 2, context=2, hidden=4).cuda()
+    for draw in draw_all(bank, model, clip.cuda()).values():
+        draw(None)
+    plot_relevance(model, clip.cuda())
 
 
 @pytest.mark.parametrize("split", ["contiguous", "even-odd", [3, 5]])
@@ -330,7 +377,8 @@ def test_features_beneath_a_mask_are_dark_where_loud_and_contours_stand_at_its_l
     features = heads.frontend(clip).detach()
     times = torch.arange(features.shape[-1]) * heads.hop_length / RATE
     masks = (times / 0.5).expand(FILTERS, -1)  # a weight of a quarter at 0.125 s
-    _, ax = plot_masks(masks, heads, head=1, features=features)
+    fig, ax = plot_masks(masks, heads, head=1, features=features)
+    assert fig.axes[1].get_ylabel() == "log energy"  # before the heads weight it
     image = image_of(ax)
     np.testing.assert_allclose(np.asarray(image.get_array()), features[heads.relevance.parts[1]])
     shades = dark(image.cmap(image.norm(np.array([features.min(), features.max()]))))
@@ -438,9 +486,21 @@ def test_relevance_shows_mel_features_masks_from_the_last_head_and_weighted_feat
     fig.draw_without_rendering()
 
 
-def test_relevance_draws_another_mel_into_given_axes_with_given_limits(heads, clip, open_axes):
+def test_relevance_of_nested_heads_shows_a_mel_spectrogram_of_the_same_frames_and_band(nested, clip):
+    fig, axes = plot_relevance(nested, clip)
+    assert plt.get_fignums() == [fig.number]
+    shared = {"win_length": 320, "hop_length": 100, "f_min": 200.0, "f_max": 3000.0, "center": False}
+    mel = MelFrontend(RATE, FILTERS, **shared)
+    np.testing.assert_allclose(np.asarray(image_of(axes[0]).get_array()), mel(clip), rtol=1e-6)
+    learned, weighted = nested.frontend(clip).detach(), nested(clip).detach()
+    np.testing.assert_allclose(np.asarray(image_of(axes[1]).get_array()), learned, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(image_of(axes[-1]).get_array()), weighted, rtol=1e-6)
+    assert axes.shape == (7,)
+
+
+def test_relevance_draws_another_mel_into_given_axes_with_given_limits(heads, clip):
     mel = MelFrontend(RATE, 5, compression=Decibels())
-    given = open_axes(5)
+    _, given = plt.subplots(5)
     fig, axes = plot_relevance(heads, clip, mel=mel, limits=(0.4, 0.6), axes=list(given))
     assert fig is given[0].figure
     assert all(ax is other for ax, other in zip(axes, given, strict=True))
@@ -457,9 +517,11 @@ def test_plots_leave_gradients_and_training_mode_alone(heads, clip):
 
 
 class Bare(Frontend):
-    """The least a front-end has to have: no hop, no kernels, no compression."""
+    """The least a front-end has to have: no kernels, no compression, frames of ten samples that are not centered."""
 
-    sample_rate, n_filters, n_fft = 1000, 2, 8
+    sample_rate, n_filters, hop_length, n_fft = 1000, 2, 10, 8
+    f_min, f_max = 0.0, 500.0
+    first_frame_center, latency = 5.0, 0
 
     @property
     def center_frequencies(self):
@@ -468,22 +530,29 @@ class Bare(Frontend):
     def power_response(self, n_fft):
         return torch.ones(2, n_fft // 2 + 1)
 
-    def energies(self, waveform):
+    def energies(self, waveform, *_):
         return waveform.unfold(-1, 10, 10).square().mean(-1).expand(2, -1)
 
     def output_lengths(self, lengths):
         return lengths // 10
 
-    def forward(self, waveform):
+    def forward(self, waveform, *_):
         return self.energies(waveform)
+
+    def resume(self, chunk, state=None, *, ends=False):
+        raise NotImplementedError
 
 
 def test_a_frontend_of_the_bare_contract_can_be_drawn():
     bare = Bare()
     plot_center_frequencies({"bare": bare})
     plot_frequency_responses(bare)
-    _, ax = plot_features(bare(torch.ones(100)), bare, hop_length=10)
+    _, ax = plot_features(bare(torch.ones(100)), bare)
+    assert image_of(ax).get_extent()[:2] == pytest.approx((0.0, 0.1))  # the whole waveform
+    _, ax = plot_features(bare(torch.ones(100))[:, ::2], bare, hop_length=20)
     assert image_of(ax).get_extent()[:2] == pytest.approx((-0.005, 0.095))
+    _, axes = plot_relevance(MultiHeadRelevance(bare, 2, context=1, hidden=2), torch.ones(1000))
+    assert [image_of(ax).get_extent()[:2] for ax in axes[1:]] == [pytest.approx((0.0, 1.0))] * 4
 
 
 def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
@@ -584,9 +653,90 @@ def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
     for call, kind, message in cases:
         with pytest.raises(kind, match=re.escape(message)):
             call()
+        assert plt.get_fignums() == [], "an error leaves an empty figure, which a notebook shows"
 
 
-def test_without_matplotlib_the_module_imports_and_a_plot_says_what_to_install():
+def test_what_is_no_tensor_is_named(bank, heads, clip):
+    features, masks, mean = bank(clip).detach(), heads.masks(clip).detach(), torch.ones(FILTERS)
+    calls = {
+        "features": [
+            lambda values: plot_features(values(features), bank),
+            lambda values: plot_masks(masks, heads, head=0, features=values(features)),
+        ],
+        "masks": [lambda values: plot_masks(values(masks), heads, head=0)],
+        "means['b']": [lambda values: plot_mean_masks({"a": mean, "b": values(mean)}, heads)],
+        "initial['a']": [lambda values: plot_center_frequencies({"a": bank}, initial={"a": values(mean)})],
+        "centers": [lambda values: plot_center_history(values(mean[None]))],
+        "waveform": [lambda values: plot_relevance(heads, values(clip))],
+    }
+    for name, call in [(name, call) for name, own in calls.items() for call in own]:
+        message = f"{name} must be a tensor, got ndarray (torch.as_tensor makes one)"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            call(np.asarray)
+        message = f"{name} must be a floating-point tensor, got torch.int64"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+            call(Tensor.long)
+        call(lambda values: values)  # the rest of the call is right
+
+
+def test_what_is_no_frontend_is_named(bank, heads, clip):
+    features, other = bank(clip), nn.Linear(4, 4)
+    calls = {
+        "frontend": [
+            lambda: plot_frequency_responses(other),
+            lambda: plot_kernels(other),
+            lambda: plot_features(features, other),
+            lambda: plot_movement(other),
+        ],
+        "frontends['b']": [
+            lambda: plot_center_frequencies({"a": bank, "b": other}),
+            lambda: plot_summed_response({"a": bank, "b": other}),
+        ],
+        "mel": [lambda: plot_relevance(heads, clip, mel=other)],
+    }
+    for name, call in [(name, call) for name, own in calls.items() for call in own]:
+        message = f"{name} must be a Frontend such as CosGaussFilterbank, got Linear"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            call()
+    masks = heads.masks(clip)
+    for call in (
+        lambda: plot_masks(masks, other, head=0),
+        lambda: plot_mean_masks({"a": masks.mean(-1)}, other),
+        lambda: plot_relevance(other, clip),
+    ):
+        with pytest.raises(TypeError, match=r"^frontend must be a MultiHeadRelevance, got Linear \("):
+            call()
+    assert plt.get_fignums() == []
+
+
+def test_a_clip_without_frames_is_refused(bank, heads):
+    nothing = torch.empty(FILTERS, 0)
+    with pytest.raises(ValueError, match=r"^features must have at least one frame, got shape \(8, 0\)$"):
+        plot_features(nothing, bank)
+    with pytest.raises(ValueError, match=r"^masks must have at least one frame, got shape \(8, 0\)$"):
+        plot_masks(nothing, heads, head=0)
+
+
+def test_a_clip_that_is_too_short_leaves_no_empty_figure(nested):
+    with pytest.raises(ValueError, match="must have at least"):
+        plot_relevance(nested, torch.ones(100))
+    assert plt.get_fignums() == []
+
+
+def test_matplotlib_is_loaded_by_the_first_plot_which_is_saved_without_a_display(tmp_path):
+    code = (
+        "import sys\n"
+        "from learnable_frontends import MelFrontend, plotting\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "fig, _ = plotting.plot_center_frequencies({'mel': MelFrontend(8000, 4)})\n"
+        "fig.savefig(sys.argv[1])"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], env=env, check=True)
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_module_imports_and_a_plot_names_the_extra():
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "from learnable_frontends import MelFrontend\n"
@@ -619,9 +769,9 @@ def test_movement_is_drawn_where_each_filter_started(unit):
     assert ax.get_xscale() == "log"
 
 
-def test_history_is_a_line_a_filter(open_axes):
+def test_history_is_a_line_a_filter():
     centers = torch.tensor([[100.0, 200.0, 400.0], [110.0, 190.0, 410.0]])
-    _, ax = plot_center_history(centers, times=[0, 50], label="step", ax=open_axes())
+    _, ax = plot_center_history(centers, times=[0, 50], label="step")
     assert len(ax.lines) == 3
     for line, values in zip(ax.lines, centers.T, strict=True):
         assert list(line.get_xdata()) == [0, 50]
@@ -629,10 +779,86 @@ def test_history_is_a_line_a_filter(open_axes):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "center frequency (Hz)")
 
 
-def test_pictures_of_learning_refuse_what_they_cannot_draw():
+def test_plots_of_learning_refuse_what_they_cannot_draw():
     with pytest.raises(ValueError, match=r"^unit must be one of \('bandwidths', 'erb', 'hz'\), got 'mel'$"):
         plot_movement(CosGaussFilterbank(RATE, FILTERS), unit="mel")
     with pytest.raises(ValueError, match=r"^centers must be \(times, n_filters\), got shape \(3,\)$"):
         plot_center_history(torch.ones(3))
     with pytest.raises(ValueError, match=r"got shape \(2, 3\) and 1 times$"):
         plot_center_history(torch.ones(2, 3), times=[0])
+
+
+class Writer:
+    """Takes figures as TensorBoard does, and leaves them open as others do."""
+
+    def __init__(self):
+        self.shown = []
+
+    def add_figure(self, name, figure, epoch):
+        assert plt.fignum_exists(figure.number)
+        self.shown.append((name, epoch))
+
+
+def test_a_monitor_of_a_training_closes_what_it_draws(heads):
+    from learnable_frontends.lightning import FrontendMonitor
+
+    writers = Writer(), Writer()
+    trainer = SimpleNamespace(
+        loggers=[SimpleNamespace(experiment=writer) for writer in writers], current_epoch=0, is_global_zero=True
+    )
+    module = SimpleNamespace(frontend=heads, log_dict=lambda *_, **__: None)
+    FrontendMonitor().on_train_epoch_end(trainer, module)
+    assert len(writers[0].shown) == 4
+    assert writers[0].shown == writers[1].shown
+    assert plt.get_fignums() == []
+
+
+def draw_centers(patch, folder, made):
+    import plot_center_frequencies as script
+
+    patch.setattr(script, "load_frontend", lambda _: ("a", made.bank, made.bank.center_frequencies.detach()))
+    assert script.main(["a.pt", "--out", str(folder / "centers.png")]) == 0
+
+
+def draw_mask_plots(patch, folder, made):
+    import plot_masks as script
+
+    patch.setattr(script, "measure", lambda *_: ([{}], torch.rand(2, FILTERS)))
+    patch.setattr(script, "measure_untrained", lambda *_: [{}])
+    sounds = SimpleNamespace(
+        waveforms=made.clip.expand(2, -1),
+        folds=torch.ones(2),
+        labels=torch.arange(2),
+        classes=["x", "y"],
+        names=["x", "y"],
+    )
+    script._examine(script.Case("a", "a", 1, made.heads), sounds, 0, folder, [], [])
+
+
+def draw_report(patch, folder, made):
+    import reporting as script
+
+    patch.setattr(script, "restore_frontend", lambda cell: cell["made"])
+    cell = {"fold": 1, "initial_centers": made.bank.center_frequencies.detach(), "frontend_parameters": 8}
+    sounds = SimpleNamespace(waveforms=made.clip[None], folds=torch.ones(1))
+    script._figures({"a": [{**cell, "made": made.bank}], "a+heads": [{**cell, "made": made.heads}]}, sounds, folder)
+
+
+def draw_runs(patch, folder, made):
+    from recipes import figures as script
+
+    patch.setattr(script, "load", lambda _: made.heads)
+    patch.setattr(script, "first_clip", lambda _: Path("clip.wav"))
+    patch.setattr(script, "decode", lambda *_: made.clip.numpy())
+    assert script.main(["run/a", "--out", str(folder)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("draw", "count"),
+    [(draw_centers, 1), (draw_mask_plots, 2), (draw_report, 3), (draw_runs, 2)],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_examples_close_what_they_have_saved(draw, count, bank, heads, clip, monkeypatch, tmp_path):
+    draw(monkeypatch, tmp_path, SimpleNamespace(bank=bank, heads=heads, clip=clip))
+    assert len(list(tmp_path.glob("*.png"))) == count
+    assert plt.get_fignums() == []

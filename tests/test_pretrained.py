@@ -24,10 +24,20 @@ from learnable_frontends import (
     MelFrontend,
     MultiHeadRelevance,
     SincFilterbank,
-    pretrained,
+    __version__,
 )
-from learnable_frontends.movement import movement
-from learnable_frontends.pretrained import from_pretrained, push_to_hub, register, save_pretrained
+from learnable_frontends.analysis import movement
+from learnable_frontends.pretrained import (
+    card,
+    from_pretrained,
+    push_to_hub,
+    reading,
+    register,
+    registry,
+    save_pretrained,
+)
+from learnable_frontends.pretrained import hub as sharing
+from learnable_frontends.pretrained.tensors import constants_of
 
 
 def disturb(frontend, seed=0):
@@ -40,8 +50,8 @@ def disturb(frontend, seed=0):
 
 
 def tensors_of(frontend):
-    buffers = {name: buffer for name, buffer in frontend.named_buffers() if buffer.numel()}
-    return {**buffers, **dict(frontend.named_parameters())}
+    constants = {key: torch.from_numpy(own[name]) for key, (own, name) in constants_of(frontend).items()}
+    return {**constants, **dict(frontend.named_buffers()), **dict(frontend.named_parameters())}
 
 
 def assert_same(loaded, frontend):
@@ -173,7 +183,8 @@ def test_numbers_of_numpy_and_whole_floats_become_plain(tmp_path):
     save_pretrained(heads, tmp_path)
     loaded = from_pretrained(tmp_path)
     assert type(loaded.sample_rate) is int
-    assert (loaded.f_max, loaded.width, loaded.relevance.split) == (3000.0, 2.5, [2, 3])
+    assert (loaded.f_max, loaded.relevance.split) == (3000.0, [2, 3])
+    assert loaded.frontend.widths.tolist() == [2.5] * 5
 
 
 def test_loading_leaves_random_numbers_and_defaults_alone(tmp_path):
@@ -205,8 +216,8 @@ def test_the_configuration_is_readable(tmp_path):
     assert config.pop("tensors_sha256") == hashlib.sha256(data).hexdigest()
     inner = config["settings"].pop("frontend")
     assert config == {
-        "format_version": 1,
-        "package_version": pretrained.__version__,
+        "format_version": 2,
+        "package_version": __version__,
         "class": "MultiHeadRelevance",
         "settings": {
             "n_heads": 2,
@@ -221,7 +232,6 @@ def test_the_configuration_is_readable(tmp_path):
         "fixed_parameters": ["frontend.raw_center"],
     }
     assert inner["class"] == "CosGaussFilterbank"
-    assert_close(torch.tensor(inner["settings"].pop("width")), bank.fixed_widths, rtol=0, atol=0)
     assert inner["settings"] == {
         "sample_rate": 16000,
         "n_filters": 40,
@@ -235,13 +245,17 @@ def test_the_configuration_is_readable(tmp_path):
         "kernel_size": 257,
         "padding": "full",
         "gain": "raw",
+        "init": "mel",
+        "width": "spacing",
         "learn_width": False,
     }
     heads = {f"relevance.{name}" for name in ("weight1", "bias1", "weight2", "bias2")}
-    filters = {f"frontend.{name}" for name in ("window", "raw_center", "initial_raw_center")}
+    names = ("raw_center", "fingerprint", "constants.window", "constants.frame_window")
+    filters = {f"frontend.{name}" for name in names}
     tensors = load(data)
     assert tensors.keys() == heads | filters
-    assert_close(tensors["frontend.window"], torch.hamming_window(400), rtol=0, atol=0)
+    window = torch.hamming_window(400, dtype=torch.float64)
+    assert_close(tensors["frontend.constants.window"], window, rtol=0, atol=0)
 
 
 # Classes from outside the package.
@@ -265,7 +279,9 @@ class Root(nn.Module):
 @pytest.fixture
 def table(monkeypatch):
     """What is registered in a test is forgotten after it."""
-    monkeypatch.setattr(pretrained, "SETTINGS", dict(pretrained.SETTINGS))
+    settings = dict(registry.SETTINGS)
+    for module in (registry, reading, card):
+        monkeypatch.setattr(module, "SETTINGS", settings)
 
 
 @pytest.mark.usefixtures("table")
@@ -291,7 +307,7 @@ def test_a_family_and_a_compression_of_a_user_come_back_once_they_are_registered
 def test_a_class_of_a_user_is_not_imported_by_name(tmp_path):
     register(Narrow)
     save_pretrained(Narrow(8000), tmp_path)
-    del pretrained.SETTINGS[Narrow]
+    del registry.SETTINGS[Narrow]
     with pytest.raises(ValueError, match=r"config\.json: class must be one of .*, got 'Narrow' \(nothing is imported"):
         from_pretrained(tmp_path)
 
@@ -382,7 +398,11 @@ UNSAVABLE = {
         TypeError,
         "got Sequential",
     ),
-    "a setting": (MelFrontend(8000, 4, n_fft=256, compression=Decibels(ref=float("inf"))), ValueError, "ref.*got inf"),
+    "a setting": (
+        broken(lambda bank: setattr(bank.compression, "offset", float("inf"))),
+        ValueError,
+        "offset.*got inf",
+    ),
     "diverged": (broken(lambda bank: bank.raw_center.fill_(float("nan"))), ValueError, "raw_center must be finite"),
     "a parameter": (
         broken(lambda bank: bank.register_parameter("extra", nn.Parameter(torch.ones(1)))),
@@ -390,14 +410,9 @@ UNSAVABLE = {
         "the tensors that its settings make, got others: .*extra",
     ),
     "a shape": (
-        broken(lambda bank: setattr(bank, "window", torch.ones(3))),
+        broken(lambda bank: bank._constants.__setitem__("window", torch.ones(3))),
         ValueError,
         "got others: .*window",
-    ),
-    "widths alike": (
-        CosGaussFilterbank(8000, 2, width=[3.0, 3.0 + 1e-12]),
-        ValueError,
-        "width of CosGaussFilterbank must be what the constructor makes of it",
     ),
 }
 
@@ -589,7 +604,8 @@ def test_what_is_not_a_configuration_is_refused(folder, case):
         from_pretrained(folder)
 
 
-RAW, FIRST, WINDOW = "frontend.raw_center", "frontend.initial_raw_center", "frontend.window"
+RAW, FIRST, WINDOW = "frontend.raw_center", "frontend.constants.frame_window", "frontend.constants.window"
+RAMP = "frontend.constants.ramp"
 TENSORS = {
     "missing": (lambda t: t.pop(RAW), rf"tensors must have \['{RAW}'\]"),
     "missing first": (lambda t: t.pop(FIRST), rf"tensors must have \['{FIRST}'\]"),
@@ -600,8 +616,16 @@ TENSORS = {
     "NaN": (lambda t: t[RAW].fill_(float("nan")), rf"{RAW} must be finite, got \[nan"),
     "infinite": (lambda t: t[FIRST].fill_(float("inf")), rf"{FIRST} must be finite, got \[inf"),
     "whole": (lambda t: t.update({RAW: torch.ones(4).long()}), rf"{RAW} must be of a type like torch.float32"),
-    "a constant": (lambda t: t.update({"frontend.ramp": torch.ones(9)}), r"frontend.ramp must have shape \(4,\)"),
-    "whole as float": (lambda t: t.update({"frontend.taps": torch.ones(65)}), r"frontend.taps must be of a type like"),
+    "a constant": (lambda t: t.update({RAMP: torch.ones(9).double()}), rf"{RAMP} must have shape \(4,\)"),
+    "a constant as float32": (
+        lambda t: t.update({RAMP: torch.ones(4)}),
+        rf"{RAMP} must be of a type like torch.float64",
+    ),
+    "of another bank": (
+        lambda t: t.update({"frontend.fingerprint": t["frontend.fingerprint"] + 1}),
+        "(.|\n)*state must be of a CosGaussFilterbank, got one of another family",
+    ),
+    "missing fingerprint": (lambda t: t.pop("frontend.fingerprint"), r"tensors must have \['frontend.fingerprint'\]"),
 }
 
 
@@ -657,8 +681,14 @@ def test_nothing_is_unpickled_or_executed(folder, tmp_path):
 
 
 def test_a_configuration_of_a_newer_format_says_what_to_do(folder):
-    rewrite(folder, lambda c: c.update(format_version=2, package_version="9.1", news=[]))
-    with pytest.raises(ValueError, match=r"format_version must be at most 1 .*, got 2 \(.*9\.1; pip install --upgrade"):
+    rewrite(folder, lambda c: c.update(format_version=3, package_version="9.1", news=[]))
+    with pytest.raises(ValueError, match=r"format_version must be at most 2 .*, got 3 \(.*9\.1; pip install --upgrade"):
+        from_pretrained(folder)
+
+
+def test_a_configuration_from_before_the_first_release_is_refused(folder):
+    rewrite(folder, lambda c: c.update(format_version=1))
+    with pytest.raises(ValueError, match=r"format_version must be at least 2 .*, got 1 \(saved by a version before"):
         from_pretrained(folder)
 
 
@@ -669,8 +699,8 @@ def test_a_configuration_of_an_older_format_loads(folder, monkeypatch):
     def step(config):
         return {**config, "frozen": False, "settings": {**config["settings"], "skip": True}}
 
-    monkeypatch.setattr(pretrained, "FORMAT_VERSION", 2)
-    monkeypatch.setattr(pretrained, "UPGRADES", {1: step})
+    monkeypatch.setattr(reading, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(reading, "UPGRADES", {2: step})
     assert_same(from_pretrained(folder), expected)
 
 
@@ -699,8 +729,8 @@ def hub(monkeypatch, tmp_path):
             os.mkdir(folder_path)
             return SimpleNamespace(oid="0123abcd")
 
-    monkeypatch.setattr(pretrained, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(pretrained, "HfApi", FakeApi)
+    monkeypatch.setattr(sharing, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(sharing, "HfApi", FakeApi)
     return asked
 
 
@@ -729,7 +759,7 @@ def test_the_card_has_the_settings_and_the_line_that_loads(hub):
     assert rows["frontend"] == "CosGaussFilterbank"
     assert rows["frontend.sample_rate"] == "8000"
     assert rows["frontend.compression"] == "Identity"
-    assert rows["frontend.width"] == "9, one each"
+    assert rows["frontend.width"] == '"spacing"'
     assert (rows["skip"], rows["split"]) == ("true", "[3, 6]")
     names = {}
     exec(card.split("```python\n")[1].split("```")[0], names)

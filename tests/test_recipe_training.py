@@ -1,5 +1,6 @@
 import json
 
+import networks
 import pytest
 import torch
 from dcase2020_task1a import make_fixture as make_scenes
@@ -9,7 +10,7 @@ from recipes.sampling import EpochSampler
 from small_recipe import CNNLSTM, FCN, FILTERBANK, RATE, MeanOverTime, finish, lines, settings, start
 from urbansound8k import make_fixture as make_sounds
 
-from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, networks
+from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance
 
 
 def test_processes_together_see_the_batches_of_one():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from learnable_frontends.scales import SCALES, hz_to_scale, scale_to_hz, spaced_centers, spaced_edges
+from learnable_frontends.functional.scales import SCALES, hz_to_scale, scale_to_hz, spaced_centers, spaced_edges
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from learnable_frontends import SincFilterbank
-from learnable_frontends.scales import spaced_edges
+from learnable_frontends.functional import spaced_edges
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -30,7 +30,7 @@ def closed_form(edges_hz, sample_rate, kernel_size):
     return difference / (2 * (high - low)) * scipy.signal.get_window("hamming", kernel_size, fftbins=False)
 
 
-@pytest.mark.parametrize(("sample_rate", "kernel_size"), [(44100, 705), (8000, 1), (22051, 129)])
+@pytest.mark.parametrize(("sample_rate", "kernel_size"), [(44100, 705), (8000, 3), (22051, 129)])
 @pytest.mark.parametrize("init", ["mel", "linear"])
 def test_kernels_equal_the_difference_of_two_windowed_sincs(sample_rate, kernel_size, init):
     bank = SincFilterbank(sample_rate, 20, kernel_size=kernel_size, init=init)

@@ -1,4 +1,7 @@
+import math
+
 import librosa
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -264,3 +267,88 @@ def test_gradients_equal_differences(transform, noise):
 def test_what_does_not_fit_the_other_transforms_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("parts", [None, *PARTS.values()])
+def test_scaling_leaves_out_what_is_not_finite(bad, parts):
+    features = torch.randn(2, 8, 20, dtype=torch.float64)
+    features[:, :, 0], features[:, :, 1] = -9.0, 9.0  # the smallest and the largest of each part
+    expected = MinMaxScale(parts=parts)(features)
+    spoiled = features.clone()
+    spoiled[1, 3, 7] = bad
+    scaled = MinMaxScale(parts=parts)(spoiled.requires_grad_())
+    keep = torch.ones_like(expected, dtype=torch.bool)
+    keep[1, 3, 7] = False
+    assert_close(scaled[keep], expected[keep], rtol=0, atol=0)
+    assert not scaled[1, 3, 7].isfinite()
+    weights = torch.randn(2, 8, 20, dtype=torch.float64)
+    (weights * scaled)[keep].sum().backward()
+    features.requires_grad_()
+    (weights * MinMaxScale(parts=parts)(features))[keep].sum().backward()
+    assert_close(spoiled.grad[keep], features.grad[keep])
+
+
+def test_a_clip_that_is_nowhere_finite_changes_no_other():
+    features = torch.randn(2, 8, 20)
+    features[0] = torch.nan
+    scaled = MinMaxScale()(features)
+    assert scaled[0].isnan().all()
+    assert_close(scaled[1], MinMaxScale()(features[1]), rtol=0, atol=0)
+    masked = SpecAugment(8, 20)(features.requires_grad_())
+    masked[1].sum().backward()
+    assert features.grad[1].isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_masks_have_the_mean_of_what_is_finite(bad):
+    features = torch.randn(30, 8, 20)
+    features[:, 2, 3] = bad
+    result = SpecAugment(8, 20)(features)
+    rest = features[features.isfinite()].view(30, -1)
+    changed = result != features
+    changed[:, 2, 3] = result[:, 2, 3].isfinite()
+    assert_close(result[changed], rest.mean(1)[:, None, None].expand_as(features)[changed])
+    assert changed.any()
+    assert not result[~changed & ~features.isfinite()].isfinite().any()
+    features.requires_grad_()
+    result = SpecAugment(8, 20)(features)
+    result[result.isfinite()].sum().backward()
+    assert features.grad.isfinite().all()
+
+
+def test_a_mean_of_half_precision_does_not_overflow():
+    features = torch.full((1, 80, 1000), 60.0, dtype=torch.float16)  # their sum is 4.8 million
+    assert (SpecAugment(80, 1000)(features) == 60).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 0), (2, 8, 0), (0, 8, 20), (0, 8, 0)], ids=str)
+def test_no_frames_and_no_clips_give_as_many(shape):
+    for parts in (None, *PARTS.values()):
+        settings = [{"parts": parts, "aligned": aligned} for aligned in (True, False)]
+        transforms = [MinMaxScale(parts=parts), *(SpecAugment(3, 3, **s) for s in settings)]
+        for transform in (*transforms, *(RandomCrop(30, **s) for s in settings)):
+            assert transform(torch.zeros(shape)).shape == shape
+    assert RandomCrop(5)(torch.zeros(0, 8, 20)).shape == (0, 8, 5)
+
+
+@pytest.mark.parametrize("transform", [MinMaxScale(), SpecAugment(), RandomCrop(5), Deltas()], ids=str)
+def test_arrays_of_other_libraries_are_refused(transform):
+    with pytest.raises(TypeError, match=r"^features must be a tensor, got ndarray \(torch.as_tensor makes one\)$"):
+        transform(torch.zeros(8, 20).numpy())
+
+
+def test_a_mixture_needs_a_number_and_tensors():
+    with pytest.raises(TypeError, match=r"^alpha must be a number, got 'a' \("):
+        Mixup("a")
+    with pytest.raises(ValueError, match=r"^alpha must be positive and finite, got nan \("):
+        Mixup(math.nan)
+    for name, pair in (("features", [np.ones(2), torch.ones(2)]), ("targets", [torch.ones(2), np.ones(2)])):
+        with pytest.raises(TypeError, match=rf"^{name} must be a tensor, got ndarray \(torch.as_tensor makes one\)$"):
+            Mixup()(*pair)
+
+
+def test_parts_must_be_lists():
+    for parts in (2, [0, 1]):
+        with pytest.raises(TypeError, match=r"^parts must be lists of filters, got .* \(RelevanceWeighting.parts\)$"):
+            MinMaxScale(parts=parts)

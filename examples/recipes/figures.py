@@ -17,11 +17,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import _environment  # noqa: F401
+import matplotlib.pyplot as plt
 import torch
 import yaml
 
-from learnable_frontends import Frontend, MelFrontend, MultiHeadRelevance
-from learnable_frontends.movement import movement
+from learnable_frontends import Frontend, MultiHeadRelevance
+from learnable_frontends.analysis import movement
 from learnable_frontends.plotting import plot_center_frequencies, plot_relevance
 from recipes.catalog import BadDataError
 from recipes.classifier import Classifier
@@ -52,15 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     initial = {name: moved.initial for name, moved in started.items() if moved.hz.any()}
     figure, _ = plot_center_frequencies(frontends, initial=initial)
     figure.savefig(options.out / "center_frequencies.png", dpi=120)
+    plt.close(figure)
     for name, waveform in waveforms.items():
         frontend = frontends[name]
-        mel = MelFrontend(
-            frontend.sample_rate, frontend.n_filters, win_length=frontend.win_length, hop_length=frontend.hop_length
-        )
         # Scaled as in training.
-        figure, _ = plot_relevance(frontend, waveform / (waveform.abs().max() + 1e-4), mel=mel)
+        figure, _ = plot_relevance(frontend, waveform / (waveform.abs().max() + 1e-4))
         figure.suptitle(f"{name}: {clips[name].name}")
         figure.savefig(options.out / f"relevance_{name.replace('/', '-')}.png", dpi=120)
+        plt.close(figure)
     print(options.out)
     return 0
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from learnable_frontends.functional import at_least_float32, even_ramp, ordered, unbounded, unordered
-from learnable_frontends.kernel_filterbank import EvenKernelFilterbank
+from learnable_frontends._precision import at_least_float32
+from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
+from learnable_frontends.filterbanks.options import KernelOptions
+from learnable_frontends.functional import even_ramp, ordered, unbounded, unordered
 
 __all__ = ["SincFilterbank"]
 
 ALMOST_ZERO = 1e-22  # radians per Hz; far below the next tap and, times any band, far above the smallest float32
 
 
-class SincFilterbank(EvenKernelFilterbank):
+class SincFilterbank(KernelFilterbank):
     r"""Band-pass filters with two learned edges each: the difference of two sincs under a Hamming window.
 
     Filter :math:`i` at tap :math:`n` is :math:`(2 h_i \operatorname{sinc}(2 h_i n) - 2 l_i \operatorname{sinc}(2 l_i
@@ -29,18 +32,7 @@ class SincFilterbank(EvenKernelFilterbank):
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        win_length: Samples per frame; ``None`` means 25 ms.
-        hop_length: Samples from frame to frame; ``None`` means 10 ms.
-        kernel_size: Taps per filter, odd; ``None`` means 16 ms (705 at 44.1 kHz).
-        f_min: Lower end of the band in Hz; no edge reaches it.
-        f_max: Upper end of the band in Hz; ``None`` means half of ``sample_rate``.
-        center: Whether frame ``t`` is centered on sample ``t * hop_length``.
-        pad_mode: How the ends are padded then.
-        padding: ``"full"`` or ``"valid"``, as in `CosGaussFilterbank`.
-        window: Function from ``win_length`` to the frame window (the kernels' own is always Hamming).
-        init: A scale's name or ``n_filters`` ascending center frequencies in Hz, as in `CosGaussFilterbank`.
-        gain: ``"raw"`` or ``"peak"``, as in `CosGaussFilterbank`.
-        compression: Module from energies to features; ``None`` means ``Log(1e-3)``.
+        **options: The arguments that `KernelFilterbank` describes.
 
     Shape:
         - Input: ``(..., time)``, floating point.
@@ -60,57 +52,24 @@ class SincFilterbank(EvenKernelFilterbank):
     :math:`\operatorname{sinc}((h - l) n)\cos(2\pi (l + h) n / 2)`, which does not cancel for narrow bands.
     """
 
-    kernel_window: Tensor
-    ramps: Tensor
-    shifted: Tensor
+    raw_low: nn.Parameter
+    raw_band: nn.Parameter
 
-    def __init__(
-        self,
-        sample_rate: float,
-        n_filters: int = 80,
-        *,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        kernel_size: int | None = None,
-        f_min: float = 0.0,
-        f_max: float | None = None,
-        center: bool = True,
-        pad_mode: str = "reflect",
-        padding: str = "full",
-        window: Callable[[int], Tensor] = torch.hamming_window,
-        init: str | Sequence[float] | Tensor = "mel",
-        gain: str = "raw",
-        compression: nn.Module | None = None,
-    ) -> None:
-        super().__init__(
-            sample_rate,
-            n_filters,
-            win_length=win_length,
-            hop_length=hop_length,
-            kernel_size=kernel_size,
-            f_min=f_min,
-            f_max=f_max,
-            center=center,
-            pad_mode=pad_mode,
-            padding=padding,
-            window=window,
-            gain=gain,
-            compression=compression,
-        )
-        taps = torch.hamming_window(self.kernel_size, periodic=False, dtype=torch.float64)
-        self._constant("kernel_window", taps[self.kernel_size // 2 :])
-        points = (self._spaced_centers(init) - self.f_min) / (self.f_max - self.f_min)
+    def __init__(self, sample_rate: float, n_filters: int = 80, **options: Unpack[KernelOptions]) -> None:
+        super().__init__(sample_rate, n_filters, **options)
+        taps = np.hamming(self.kernel_size)  # symmetric
+        self._constants["kernel_window"] = taps[self.kernel_size // 2 :]
+        points = (self.starting_points() - self.f_min) / (self.f_max - self.f_min)
         centers = points[1:-1]
         half = (points[2:] - points[:-2]) / 4
         half = torch.minimum(half, torch.minimum(centers, 1 - centers) / 2)
         # A quarter step down and up keeps the two edges of a filter strictly apart too.
         ramp, high_ramp = even_ramp(self.n_filters), even_ramp(self.n_filters, 0.25)
-        self._constant("ramps", torch.stack([ramp, high_ramp - ramp]))
-        # The middle starts at f_min, half the width at zero.
-        self._constant("shifted", torch.tensor([[1.0], [0.0]]))
+        self._constants["ramps"] = torch.stack([ramp, high_ramp - ramp])  # of the middle, of half the width
+        self._constants["of_middle"] = [[1.0], [0.0]]
         low, high = unordered(centers - half, 2 * ramp - high_ramp), unordered(centers + half, high_ramp)
-        self.raw_low = self._free(unbounded(low, 0.0, 1.0))
-        self.raw_band = self._free(unbounded((high - low) / (1 - low), 0.0, 1.0))
+        self.declare("raw_low", unbounded(low, 0.0, 1.0))
+        self.declare("raw_band", unbounded((high - low) / (1 - low), 0.0, 1.0))
 
     @property
     def edges(self) -> Tensor:
@@ -125,14 +84,14 @@ class SincFilterbank(EvenKernelFilterbank):
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        middle_and_half = self._middle_and_half()[..., None]
+        middle_and_half = self._middle_and_half()
         # The middle tap is not quite zero, so that sin(x) / x is one there; torch.sinc has a slow backward pass.
-        taps = self.taps.to(middle_and_half.dtype) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
-        # cos(middle) and sin(half) from one call: for threads, calls this short cost more than their arithmetic.
-        quarter = self.shifted[..., None] * (math.pi / 2)
-        phases = torch.addcmul(quarter, middle_and_half, taps)
-        cos_middle, sin_half = phases.sin().unbind()
-        return sin_half / phases[1] * (cos_middle * self.kernel_window)
+        taps = self._constants.like("taps", middle_and_half) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
+        phases, cos_middle, sin_half = _cosine_and_sine(middle_and_half, taps, self._quarter_turns(middle_and_half))
+        return sin_half / phases * (cos_middle * self._constants.like("kernel_window", taps))
+
+    def _quarter_turns(self, like: Tensor) -> Tensor:
+        return self._constants.like("of_middle", like)[..., None] * (math.pi / 2)
 
     def _middle_and_half(self) -> Tensor:
         """Middle of each filter's band and half its width in Hz, shape ``(2, n_filters)``."""
@@ -140,5 +99,18 @@ class SincFilterbank(EvenKernelFilterbank):
         half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(at_least_float32(self.raw_band))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
-        origin = self.f_min * self.shifted
-        return torch.add(origin, ordered(positions, self.ramps), alpha=self.f_max - self.f_min)
+        spread = ordered(positions, self._constants.like("ramps", positions))
+        # The middle counts from f_min, half the width from zero.
+        origin = self.f_min * self._constants.like("of_middle", positions)
+        return torch.add(origin, spread, alpha=self.f_max - self.f_min)
+
+
+def _cosine_and_sine(middle_and_half: Tensor, taps: Tensor, quarter_turns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Phases of half the width at each tap, cosine of those of the middle, sine of those of half the width.
+
+    Both come from one call of the sine, the cosine a quarter turn later: for tensors this small a vector function wakes
+    the other threads, which takes longer than its arithmetic, so two calls cost twice.
+    """
+    phases = torch.addcmul(quarter_turns, middle_and_half[..., None], taps)
+    cos_middle, sin_half = phases.sin().unbind()
+    return phases[1], cos_middle, sin_half

@@ -1,12 +1,12 @@
-"""Pictures of front-ends in Hz and seconds: centers, responses, kernels, features, masks, and learning.
+"""Plots of front-ends in Hz and seconds: centers, responses, kernels, features, masks, and learning.
 
-Every function draws into ``ax`` and returns ``(fig, ax)``. Without ``ax`` it makes a figure that `matplotlib.pyplot`
-does not know, so none has to be closed: save it with ``fig.savefig("picture.png")``. For a window pass an ``ax`` of
-``plt.subplots()``. Lines differ in color (Okabe and Ito's) and in marker or dashes. All raise ``ModuleNotFoundError``
-where matplotlib is missing.
+Every function draws into ``ax`` and returns ``(fig, ax)``. Without ``ax`` it makes a figure with `matplotlib.pyplot`:
+a notebook shows it below its cell, a script shows it with ``plt.show()`` or saves it with ``fig.savefig("plot.png")``.
+pyplot keeps every figure open, so a program that makes many has to close each with ``plt.close(fig)``. Lines differ in
+color (Okabe and Ito's) and in marker or dashes. All functions raise ``ModuleNotFoundError`` if matplotlib is missing.
 """
 
-from learnable_frontends.plotting.clips import plot_features, plot_masks, plot_mean_masks, plot_relevance
+from learnable_frontends.plotting.features import plot_features
 from learnable_frontends.plotting.filters import (
     plot_center_frequencies,
     plot_frequency_responses,
@@ -14,6 +14,8 @@ from learnable_frontends.plotting.filters import (
     plot_summed_response,
 )
 from learnable_frontends.plotting.learning import plot_center_history, plot_movement
+from learnable_frontends.plotting.masks import plot_masks, plot_mean_masks
+from learnable_frontends.plotting.relevance import plot_relevance
 
 __all__ = [
     "plot_center_frequencies",

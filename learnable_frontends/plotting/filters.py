@@ -1,4 +1,4 @@
-"""Pictures of filters: centers, responses, kernels."""
+"""Plots of filters: centers, responses, kernels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from learnable_frontends._checks import floating_tensor
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.plotting.drawing import (
     COLORS,
     FEATURE_MAP,
     MARKERS,
+    check_frontend,
     import_matplotlib,
+    innermost,
     label_filters,
     make_axes,
     spread,
@@ -38,12 +41,15 @@ def plot_center_frequencies(
     """Draw the center frequency of each filter against its index, for several front-ends.
 
     Args:
-        frontends: Front-ends by the label they get; sample rates and numbers of filters may differ.
+        frontends: Front-ends by label; sample rates and numbers of filters may differ.
         initial: Centers in Hz before training, shape ``(n_filters,)``, of any of them by label: thin dashed lines.
         ax: Axes to draw into; ``None`` makes a figure.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
-        TypeError: If ``frontends`` is not a mapping.
+        TypeError: If ``frontends`` is not a mapping to front-ends, or ``initial`` has other values than tensors.
         ValueError: If it is empty, or ``initial`` has another label or another number of filters.
 
     Example:
@@ -57,6 +63,7 @@ def plot_center_frequencies(
     _check_mapping(frontends)
     sizes = {name: (frontend.n_filters,) for name, frontend in frontends.items()}
     for name, centers in (initial or {}).items():
+        floating_tensor(f"initial[{name!r}]", centers)
         if sizes.get(name) != (shape := tuple(centers.shape)):
             raise ValueError(f"initial must have labels and shapes out of {sizes}, got {name!r} of shape {shape}")
     fig, ax = make_axes(ax, (7.0, 4.5))
@@ -78,16 +85,20 @@ def plot_center_frequencies(
 def plot_frequency_responses(
     frontend: Frontend, *, n_fft: int | None = None, db_floor: float = -60.0, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the power response of every filter, dark for low ones, in dB relative to the bank's highest gain.
+    """Draw the power response of every filter in dB relative to the highest gain, low filters in dark colors.
 
     Args:
         frontend: Any front-end.
         n_fft: Transform length in samples; ``None`` means a power of two with bins at most 2 Hz apart.
-        db_floor: Lower end of the picture in dB.
+        db_floor: Lower end of the gain axis in dB.
         ax: Axes to draw into; ``None`` makes a figure. ``ax.set_xscale("linear")`` afterwards undoes the log axis.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
-        ValueError: If ``db_floor`` is not negative, or ``n_fft`` smaller than a kernel.
+        TypeError: If ``frontend`` is not a front-end.
+        ValueError: If ``db_floor`` is not negative, or ``n_fft`` is smaller than a kernel.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -95,10 +106,12 @@ def plot_frequency_responses(
         >>> len(ax.lines), ax.get_xlabel()
         (40, 'frequency (Hz)')
     """
-    fig, ax = make_axes(ax, (7.0, 4.0))
+    check_frontend("frontend", frontend)
     frequencies, power = _response(frontend, n_fft)
+    gains = _decibels(power, db_floor)
+    fig, ax = make_axes(ax, (7.0, 4.0))
     colors = import_matplotlib().colormaps[FEATURE_MAP](np.linspace(0.0, 0.9, frontend.n_filters))
-    for color, gain in zip(colors, _decibels(power, db_floor), strict=True):
+    for color, gain in zip(colors, gains, strict=True):
         ax.plot(frequencies, gain, color=color, linewidth=0.9)
     _frequency_axes(ax, frequencies[-1], db_floor)
     ax.set_title(f"Responses of {frontend.n_filters} filters")
@@ -108,16 +121,19 @@ def plot_frequency_responses(
 def plot_summed_response(
     frontends: Mapping[str, Frontend], *, n_fft: int | None = None, db_floor: float = -60.0, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the sum of the filters' power responses, in dB relative to its maximum: where a front-end listens.
+    """Draw the sum of the power responses of all filters, in dB relative to its maximum.
 
     Args:
-        frontends: Front-ends by the label they get.
+        frontends: Front-ends by label.
         n_fft: As in `plot_frequency_responses`.
-        db_floor: Lower end of the picture in dB.
+        db_floor: Lower end of the gain axis in dB.
         ax: As in `plot_frequency_responses`.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
-        TypeError: If ``frontends`` is not a mapping.
+        TypeError: If ``frontends`` is not a mapping to front-ends.
         ValueError: If it is empty, or as `plot_frequency_responses`.
 
     Example:
@@ -127,14 +143,13 @@ def plot_summed_response(
         ['cos-gauss']
     """
     _check_mapping(frontends)
+    responses = [_response(frontend, n_fft) for frontend in frontends.values()]
+    curves = [(frequencies, _decibels(power.sum(0), db_floor)) for frequencies, power in responses]
     fig, ax = make_axes(ax, (7.0, 4.0))
-    highest = 0.0
-    for i, (name, frontend) in enumerate(frontends.items()):
-        frequencies, power = _response(frontend, n_fft)
-        color, dashes, gain = COLORS[i % len(COLORS)], DASHES[i % len(DASHES)], _decibels(power.sum(0), db_floor)
+    for i, (name, (frequencies, gain)) in enumerate(zip(frontends, curves, strict=True)):
+        color, dashes = COLORS[i % len(COLORS)], DASHES[i % len(DASHES)]
         ax.plot(frequencies, gain, color=color, linestyle=dashes, linewidth=1.8, label=name)
-        highest = max(highest, frequencies[-1])
-    _frequency_axes(ax, highest, db_floor)
+    _frequency_axes(ax, max(frequencies[-1] for frequencies, _ in curves), db_floor)
     ax.set_title("Summed response of all filters")
     ax.legend()
     return fig, ax
@@ -146,12 +161,15 @@ def plot_kernels(
     """Draw kernels against time, one above the other, each scaled to its peak.
 
     Args:
-        frontend: A front-end with ``kernels()``.
+        frontend: A front-end with ``kernels()``, or one with heads around it.
         indices: Filters to draw; ``None`` means six spread evenly over the bank.
         ax: Axes to draw into; ``None`` makes a figure.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
-        TypeError: If ``frontend`` has no kernels, as mel has none.
+        TypeError: If ``frontend`` is not a front-end, or has no kernels, as a `MelFrontend` has none.
         ValueError: If ``indices`` is empty or names a filter that is not there.
 
     Example:
@@ -160,15 +178,17 @@ def plot_kernels(
         >>> len(ax.lines), ax.get_xlabel()
         (2, 'time (ms)')
     """
-    make_kernels = getattr(frontend, "kernels", None)
+    check_frontend("frontend", frontend)
+    bank = innermost(frontend)
+    make_kernels = getattr(bank, "kernels", None)
     if make_kernels is None:
-        name = type(frontend).__name__
+        name = type(bank).__name__
         raise TypeError(f"frontend must have kernels(), got {name} (plot_frequency_responses takes any front-end)")
     chosen = spread(frontend.n_filters, 6) if indices is None else list(indices)
     if not chosen or min(chosen) < 0 or max(chosen) >= frontend.n_filters:
         raise ValueError(f"indices must be one or more of 0 to {frontend.n_filters - 1}, got {chosen}")
-    fig, ax = make_axes(ax, (6.0, 1.0 + 0.6 * len(chosen)))
     kernels = to_array(make_kernels())[chosen]
+    fig, ax = make_axes(ax, (6.0, 1.0 + 0.6 * len(chosen)))
     times = 1000.0 * (np.arange(kernels.shape[-1]) - kernels.shape[-1] // 2) / frontend.sample_rate
     for place, kernel in enumerate(kernels):
         ax.plot(times, place + 0.45 * kernel / np.abs(kernel).max(), color=COLORS[0], linewidth=1.0)
@@ -179,7 +199,7 @@ def plot_kernels(
 
 
 def _response(frontend: Frontend, n_fft: int | None) -> tuple[Array, Array]:
-    """Frequencies in Hz, without 0, and the power gain of each filter there."""
+    """Return frequencies in Hz, without 0, and the power gain of each filter there."""
     if n_fft is None:
         n_fft = 2 ** math.ceil(math.log2(max(frontend.sample_rate / 2, frontend.n_fft)))
     power = to_array(frontend.power_response(n_fft))[:, 1:]
@@ -189,7 +209,7 @@ def _response(frontend: Frontend, n_fft: int | None) -> tuple[Array, Array]:
 def _decibels(power: Array, db_floor: float) -> Array:
     if not db_floor < 0:
         raise ValueError(f"db_floor must be negative, got {db_floor} (the highest gain is 0 dB)")
-    lowest = 10 ** (db_floor / 10 - 1)  # below the picture, where a gain of zero has to go
+    lowest = 10 ** (db_floor / 10 - 1)  # below the axes, where a gain of zero has to go
     decibels: Array = 10 * np.log10(np.maximum(power / power.max(), lowest))
     return decibels
 
@@ -208,3 +228,5 @@ def _check_mapping(frontends: Mapping[str, Frontend]) -> None:
         raise TypeError(f'frontends must map labels to front-ends, got {name} (try {{"learned": frontend}})')
     if not frontends:
         raise ValueError("frontends must have at least one front-end, got none")
+    for label, frontend in frontends.items():
+        check_frontend(f"frontends[{label!r}]", frontend)

@@ -1,4 +1,4 @@
-"""Pictures of learning: where filters went, and when."""
+"""Plots of learning: how far filters moved, and when."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from learnable_frontends._checks import floating_tensor
+from learnable_frontends.analysis import movement
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.movement import movement
-from learnable_frontends.plotting.drawing import COLORS, FEATURE_MAP, import_matplotlib, make_axes, to_array
+from learnable_frontends.plotting.drawing import (
+    COLORS,
+    FEATURE_MAP,
+    check_frontend,
+    import_matplotlib,
+    make_axes,
+    to_array,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,10 +34,14 @@ def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | No
 
     Args:
         frontend: Any front-end.
-        unit: Of the shift: ``"bandwidths"``, ``"erb"`` or ``"hz"``, as `movement.Movement` has them.
+        unit: Unit of the shift, as in `learnable_frontends.analysis.Movement`: ``"bandwidths"``, ``"erb"`` or ``"hz"``.
         ax: Axes to draw into; ``None`` makes a figure.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
+        TypeError: If ``frontend`` is not a front-end.
         ValueError: If ``unit`` is another one.
 
     Example:
@@ -38,6 +50,7 @@ def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | No
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('initial center frequency (Hz)', 'shift (own bandwidths)')
     """
+    check_frontend("frontend", frontend)
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {tuple(UNITS)}, got {unit!r}")
     moved = movement(frontend)
@@ -56,15 +69,19 @@ def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | No
 def plot_center_history(
     centers: Tensor, *, times: Sequence[float] | None = None, label: str = "epoch", ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the center of each filter over the course of a training, a line a filter.
+    """Draw the center of each filter over the course of a training, one line for each filter.
 
     Args:
         centers: Centers in Hz at successive times, shape ``(times, n_filters)``.
-        times: When; ``None`` counts from 0.
-        label: Of the time axis.
+        times: Place of each row on the time axis; ``None`` counts from 0.
+        label: Label of the time axis.
         ax: Axes to draw into; ``None`` makes a figure.
 
+    Returns:
+        The figure and its axes.
+
     Raises:
+        TypeError: If ``centers`` is not a floating-point tensor.
         ValueError: If ``centers`` has another shape, or another number of times than ``times``.
 
     Example:
@@ -73,6 +90,7 @@ def plot_center_history(
         >>> len(ax.lines), ax.get_ylabel()
         (2, 'center frequency (Hz)')
     """
+    floating_tensor("centers", centers)
     if centers.dim() != 2 or not centers.numel() or (times is not None and len(times) != len(centers)):
         got = "" if times is None else f" and {len(times)} times"
         raise ValueError(f"centers must be (times, n_filters), got shape {tuple(centers.shape)}{got}")

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.functional import whole_number
+from learnable_frontends._checks import floating_tensor, number, whole_number
+from learnable_frontends._precision import at_least_float32
 from learnable_frontends.transforms.parts import Parts, checked_parts, parts_of
 
 __all__ = ["Mixup", "RandomCrop", "SpecAugment"]
@@ -18,7 +19,7 @@ class SpecAugment(nn.Module):
 
     Each clip draws its own masks, and each part of its filters has its own: at the same place in all parts when
     ``aligned``, so that a clip loses the same frames everywhere and parts of equal size lose the same of their filters;
-    else wherever each part draws. What is masked becomes the mean of the clip.
+    else wherever each part draws. What is masked becomes the mean of the clip's finite features.
 
     Args:
         max_filters: Largest number of filters masked in a part; 0 for none. A mask has 0 to ``max_filters``, uniformly.
@@ -63,16 +64,19 @@ class SpecAugment(nn.Module):
         if not self.training:
             return features
         flat = _by_clip(features, self.maps)
-        mask = torch.zeros_like(flat[:, 0], dtype=torch.bool)
+        mask = flat.new_zeros(flat.shape[0], *flat.shape[2:], dtype=torch.bool)
         draws = _draws(flat, len(parts), 4, self.aligned)
         for part, (size_f, start_f, size_t, start_t) in zip(parts, draws, strict=True):
             filters = _stretch(len(part), self.max_filters, size_f, start_f)
             frames = _stretch(flat.shape[-1], self.max_frames, size_t, start_t)
             mask[:, part] = filters[:, :, None] | frames[:, None, :]
-        return torch.where(mask[:, None], flat.mean((-2, -1), keepdim=True), flat).reshape(features.shape)
+        finite = flat.abs() < math.inf
+        total = at_least_float32(torch.where(finite, flat, 0.0)).sum((-2, -1), keepdim=True)
+        mean = total / finite.sum((-2, -1), keepdim=True).clamp_min(1)
+        return torch.where(mask[:, None], mean.to(flat.dtype), flat).reshape(features.shape)
 
     def extra_repr(self) -> str:
-        """Give the settings in the module's printed form."""
+        """Return the settings for the module's printed form."""
         return f"max_filters={self.max_filters}, max_frames={self.max_frames}, aligned={self.aligned}, maps={self.maps}"
 
 
@@ -123,7 +127,7 @@ class RandomCrop(nn.Module):
         return kept.reshape(*features.shape[:-1], self.frames)
 
     def extra_repr(self) -> str:
-        """Give the settings in the module's printed form."""
+        """Return the settings for the module's printed form."""
         return f"frames={self.frames}, aligned={self.aligned}, maps={self.maps}"
 
 
@@ -155,18 +159,17 @@ class Mixup(nn.Module):
 
     def __init__(self, alpha: float = 0.4) -> None:
         super().__init__()
-        if not 0 < alpha < math.inf:
-            raise ValueError(f"alpha must be positive and finite, got {alpha} (leave the module out for no mixtures)")
-        self.alpha = float(alpha)
+        self.alpha = number("alpha", alpha, above=0, hint="leave the module out for no mixtures")
 
     def forward(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Mix features and targets by the same share of the same partners."""
         for name, tensor in (("features", features), ("targets", targets)):
-            if not tensor.is_floating_point():
+            if isinstance(tensor, Tensor) and not tensor.is_floating_point():
                 raise TypeError(
                     f"{name} must be a floating-point tensor, got {tensor.dtype} (class indices: "
                     "torch.nn.functional.one_hot)"
                 )
+            floating_tensor(name, tensor)
         if len(features) != len(targets):
             raise ValueError(f"targets must have the {len(features)} clips of features, got {len(targets)}")
         if not self.training:
@@ -176,7 +179,7 @@ class Mixup(nn.Module):
         return torch.lerp(features[partner], features, share), torch.lerp(targets[partner], targets, share)
 
     def extra_repr(self) -> str:
-        """Give the settings in the module's printed form."""
+        """Return the settings for the module's printed form."""
         return f"alpha={self.alpha}"
 
 
@@ -184,7 +187,9 @@ def _by_clip(features: Tensor, maps: bool) -> Tensor:
     """Features as ``(clips, maps, n_filters, frames)``."""
     if maps and features.dim() < 3:
         raise ValueError(f"features must have maps, filters and frames with maps=True, got {tuple(features.shape)}")
-    return features.reshape(-1, features.shape[-3] if maps else 1, *features.shape[-2:])
+    return features.reshape(
+        math.prod(features.shape[: -3 if maps else -2]), features.shape[-3] if maps else 1, *features.shape[-2:]
+    )
 
 
 def _draws(flat: Tensor, n_parts: int, count: int, aligned: bool) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,8 @@ class MinMaxScale(nn.Module):
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
-        - Output: the same. A part of one value, silence say, becomes 0.
+        - Output: the same. A part of one value, silence say, becomes 0. What is not finite does not count, and becomes
+          NaN.
 
     Raises:
         TypeError: If the features are not floating point.
@@ -48,9 +51,15 @@ class MinMaxScale(nn.Module):
 
     @staticmethod
     def _scaled(part: Tensor) -> Tensor:
-        low, high = part.amin((-2, -1), keepdim=True), part.amax((-2, -1), keepdim=True)
+        if not part.shape[-1]:
+            return part
+        finite = part.detach().abs() < math.inf
+        low = torch.where(finite, part, math.inf).amin((-2, -1), keepdim=True)
+        high = torch.where(finite, part, -math.inf).amax((-2, -1), keepdim=True)
         span = high - low
-        return (part - low) / torch.where(span > 0, span, 1.0)
+        # What is not finite is replaced before the division: it would make the gradients of low and high NaN.
+        scaled = (torch.where(finite, part, 0.0) - low) / torch.where(span > 0, span, 1.0)
+        return torch.where(finite, scaled, math.nan)
 
 
 class Deltas(nn.Module):

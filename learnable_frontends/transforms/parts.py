@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from learnable_frontends.functional import whole_number
+from learnable_frontends._checks import floating_tensor, whole_number
 
 __all__ = ["checked_parts", "parts_of"]
 
@@ -23,11 +23,13 @@ def checked_parts(parts: Parts | None) -> list[list[int]] | None:
         Lists of whole numbers, or ``None``.
 
     Raises:
-        TypeError: If an index is not a whole number.
+        TypeError: If ``parts`` are not lists, or an index is not a whole number.
         ValueError: If a filter is missing or there twice, or a part is empty.
     """
     if parts is None:
         return None
+    if not isinstance(parts, Iterable) or not all(isinstance(part, Iterable) for part in parts):
+        raise TypeError(f"parts must be lists of filters, got {parts!r} (RelevanceWeighting.parts)")
     lists = [[whole_number("parts", index, least=0) for index in part] for part in parts]
     filters = sorted(index for part in lists for index in part)
     if not lists or not all(lists) or filters != list(range(len(filters))):
@@ -51,8 +53,7 @@ def parts_of(features: Tensor, parts: list[list[int]] | None) -> list[list[int]]
         TypeError: If ``features`` is not floating point.
         ValueError: If it has no filters and frames, or another number of filters.
     """
-    if not features.is_floating_point():
-        raise TypeError(f"features must be a floating-point tensor, got {features.dtype}")
+    floating_tensor("features", features)
     if features.dim() < 2:
         raise ValueError(f"features must have filters and frames, got shape {tuple(features.shape)}")
     n = features.shape[-2]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from learnable_frontends.functional import whole_number
+from learnable_frontends._checks import whole_number
 
 __all__ = ["MaskStatistics", "mask_statistics"]
 
@@ -33,7 +33,7 @@ class MaskStatistics(NamedTuple):
 
 
 def mask_statistics(masks: Tensor, parts: Sequence[Sequence[int]]) -> list[MaskStatistics]:
-    """Say for each head how far its masks are from constant, and in what they vary.
+    """Measure for each head how far its masks are from constant, and in what they vary.
 
     A head with a flat mask has learned nothing, and one whose mask varies only between bands has learned little: a
     fixed gain for each band is undone exactly by a normalization of each filter, or taken into the weights of a layer

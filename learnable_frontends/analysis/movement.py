@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.scales import hz_to_scale
+from learnable_frontends.functional import hz_to_scale
 
 __all__ = ["Movement", "movement"]
 
@@ -34,7 +34,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def movement(frontend: Frontend) -> Movement:
-    """Say for each filter how far its center moved from where the constructor put it.
+    """Measure for each filter how far its center moved from where the constructor put it.
 
     Filters are told apart by their order, as everywhere: of two that pass each other, each counts as having stopped
     where the other one did. Loading a state does not change where filters started, so a module built with the
@@ -55,7 +55,8 @@ def movement(frontend: Frontend) -> Movement:
         ['0 Hz', '91 Hz', '0 Hz']
     """
     start, now = (module.to("cpu", torch.float64) for module in (frontend.as_initialized(), copy.deepcopy(frontend)))
-    initial, current = start.center_frequencies, now.center_frequencies
+    # A front-end without parameters has no type of its own.
+    initial, current = start.center_frequencies.double(), now.center_frequencies.double()
     shift = current - initial
     erb = hz_to_scale(current, "erb") - hz_to_scale(initial, "erb")
     return Movement(initial, current, shift, shift / now.bandwidths, erb)

@@ -80,7 +80,7 @@ def scale_to_hz(values: Tensor, scale: str) -> Tensor:
 
 
 def spaced_edges(n_filters: int, f_min: float, f_max: float, scale: str) -> Tensor:
-    """Give ``n_filters + 2`` frequencies from ``f_min`` to ``f_max``, evenly spaced on a scale.
+    """Return ``n_filters + 2`` frequencies from ``f_min`` to ``f_max``, evenly spaced on a scale.
 
     The inner ones are the centers of a bank of overlapping filters, the outer two its ends.
 

@@ -1,4 +1,4 @@
-"""How large the steps of an optimiser are, for each of its parameter groups."""
+"""How large the steps of an optimizer are, for each of its parameter groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GroupSteps(NamedTuple):
     """Root mean square over the parameters of a group and the steps that were watched.
 
     Attributes:
-        gradient: Of the gradient that the optimiser was given.
+        gradient: Of the gradient that the optimizer was given.
         step: Of the change that it made.
         parameter: Of the parameters themselves.
     """
@@ -28,7 +28,7 @@ class GroupSteps(NamedTuple):
 
 
 class OptimizerMonitor:
-    """Watch what an optimiser does to each of its parameter groups.
+    """Watch what an optimizer does to each of its parameter groups.
 
     Filters that stay where they are do so for one of two reasons: their gradient is small against its own noise, or
     their rate is. A step of 0.01 in a filter's free parameter moves a low center by about one percent
@@ -37,7 +37,7 @@ class OptimizerMonitor:
     It costs a copy of the parameters a step. Groups are called by their ``"name"``, or by their number.
 
     Args:
-        optimizer: Any optimiser. It is watched until `close`, or to the end of a ``with`` block.
+        optimizer: Any optimizer. It is watched until `close`, or to the end of a ``with`` block.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -62,7 +62,7 @@ class OptimizerMonitor:
         ]
 
     def read(self) -> dict[str, GroupSteps]:
-        """Give the means over the steps since the last call, by name of the group; nothing if there were none."""
+        """Return the means over the steps since the last call, by name of the group; nothing if there were none."""
         steps, squares = self._steps, self._squares
         self._steps, self._squares = 0, {}
         sizes = {name: sum(p.numel() for p in parameters) for name, parameters in self._groups()}

@@ -1,26 +1,29 @@
-"""Relevance heads: small networks that weight parts of a time-frequency picture, alone or behind a front-end."""
+"""Relevance heads: small networks that weight parts of a time-frequency picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, overload
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learnable_frontends.blocked_heads import blocked_head_logits
-from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import at_least_float32, whole_number, without_autocast
-from learnable_frontends.heads import conv_head_logits, head_logits
+from learnable_frontends._checks import floating_tensor, whole_number
+from learnable_frontends._constants import Constants
+from learnable_frontends._precision import at_least_float32, without_autocast
+from learnable_frontends._settings import ReadOnlySettings
+from learnable_frontends.relevance.blocked import blocked_head_logits
+from learnable_frontends.relevance.heads import conv_head_logits, head_logits
 
-__all__ = ["MultiHeadRelevance", "RelevanceWeighting"]
+__all__ = ["RelevanceWeighting"]
 
 CONV_CHANNELS, CONV_SIZE = 8, 3  # paper, section 4.3: "8 kernels of size 1 x 3"
 
 
-class RelevanceWeighting(nn.Module):
+class RelevanceWeighting(ReadOnlySettings):
     r"""Weight each time-frequency bin by a mask that small networks, the heads, read from its surroundings.
 
     The filters are split into parts, one a head. A head is a network of two layers with sigmoids; for each bin of its
@@ -59,8 +62,6 @@ class RelevanceWeighting(nn.Module):
     ``"even-odd"`` and ``"conv"``.
     """
 
-    head_of_filter: Tensor
-
     def __init__(
         self,
         n_filters: int,
@@ -85,14 +86,16 @@ class RelevanceWeighting(nn.Module):
         if gate not in ("sigmoid", "softmax"):
             raise ValueError(f"gate must be 'sigmoid' or 'softmax', got {gate!r}")
         self.n_filters, self.n_heads, self.context, self.hidden = n_filters, n_heads, context, hidden
-        self.split, self.first_layer, self.gate, self.skip = split, first_layer, gate, bool(skip)
-        heads = self._assign()
-        if gate == "softmax" and int(heads.bincount().min()) < 2:
+        self.first_layer, self.gate, self.skip = first_layer, gate, bool(skip)
+        self.split = split if isinstance(split, str) else [whole_number("split", size, least=0) for size in split]
+        head_of_filter = _head_of_filter(n_filters, n_heads, self.split)
+        if gate == "softmax" and np.bincount(head_of_filter).min() < 2:
             raise ValueError(
                 f"n_heads must leave each part 2 filters or more with gate='softmax', got {n_heads} for {n_filters} "
                 "(the weight of a lone filter would always be 1)"
             )
-        self.register_buffer("head_of_filter", heads, persistent=False)
+        self._constants = Constants()
+        self._constants["head_of_filter"] = head_of_filter
         window = 2 * context + 1
         if first_layer == "linear":
             units, inputs, outputs = hidden, window, hidden
@@ -114,7 +117,8 @@ class RelevanceWeighting(nn.Module):
     @property
     def parts(self) -> list[list[int]]:
         """Indices of the filters of each head's part."""
-        return [(self.head_of_filter == head).nonzero()[:, 0].tolist() for head in range(self.n_heads)]
+        head_of_filter = self._constants["head_of_filter"]
+        return [np.flatnonzero(head_of_filter == head).tolist() for head in range(self.n_heads)]
 
     def masks(self, features: Tensor) -> Tensor:
         """Give the weight of each bin, in (0, 1).
@@ -129,13 +133,14 @@ class RelevanceWeighting(nn.Module):
             TypeError: If ``features`` is not floating point.
             ValueError: If it does not have ``n_filters`` filters on axis -2.
         """
-        if not features.is_floating_point():
-            raise TypeError(f"features must be a floating-point tensor, got {features.dtype}")
+        floating_tensor("features", features)
         if features.dim() < 2 or features.shape[-2] != self.n_filters:
             raise ValueError(
                 f"features must have {self.n_filters} filters on axis -2, got shape {tuple(features.shape)}"
             )
         frames = features.shape[-1]
+        if frames == 0:
+            return self.masks(F.pad(features, (0, 1)))[..., :0]
         flat = features.reshape(math.prod(features.shape[:-2]), self.n_filters, frames)
         flat = at_least_float32(flat)
         with without_autocast(flat.device.type):
@@ -158,154 +163,47 @@ class RelevanceWeighting(nn.Module):
         names = ("n_filters", "n_heads", "context", "hidden", "split", "first_layer", "gate", "skip")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
-    def _assign(self) -> Tensor:
-        if self.split == "contiguous":
-            sizes = [len(part) for part in torch.arange(self.n_filters).tensor_split(self.n_heads)]
-        elif self.split == "even-odd":
-            return torch.arange(self.n_filters) % self.n_heads
-        elif isinstance(self.split, str):
-            raise ValueError(f"split must be 'contiguous', 'even-odd' or the sizes of the parts, got {self.split!r}")
-        else:
-            sizes = [whole_number("split", size, least=0) for size in self.split]
-            if len(sizes) != self.n_heads or min(sizes) < 1 or sum(sizes) != self.n_filters:
-                raise ValueError(
-                    f"split must be n_heads={self.n_heads} positive sizes that sum to n_filters={self.n_filters}, "
-                    f"got {sizes}"
-                )
-        return torch.arange(self.n_heads).repeat_interleave(torch.tensor(sizes))
-
     def _logits(self, features: Tensor) -> Tensor:
         """Second layer's outputs before the gate, ``(batch, n_filters, frames or patches)``."""
+        heads = self._constants.tensor("head_of_filter", torch.int64, features.device)
         per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
         linear = self.first_layer == "linear"
         if linear and self.gate == "sigmoid" and not torch.compiler.is_compiling():
-            return blocked_head_logits(features, self.head_of_filter, *per_head)
-        weight1, bias1, weight2, bias2 = (parameter[self.head_of_filter] for parameter in per_head)
+            return blocked_head_logits(features, heads, *per_head)
+        if self.n_heads == 1:  # no index: inductor cannot compile its gradient for a single number, such as bias2
+            per_filter = [parameter.expand(self.n_filters, *parameter.shape[1:]) for parameter in per_head]
+        else:
+            per_filter = [parameter.index_select(0, heads) for parameter in per_head]
         window = 2 * self.context + 1
         if self.gate == "sigmoid":
             stride, padding = 1, (self.context, self.context)
         else:
             stride, padding = window, (0, (window - features.shape[-1] % window) % window)
-        padded = F.pad(features, padding)
         if linear:
-            return head_logits(padded.unfold(-1, window, stride), weight1, bias1, weight2, bias2)
-        return conv_head_logits(padded, weight1, bias1, weight2, bias2, stride)
+            return head_logits(F.pad(features, padding).unfold(-1, window, stride), *per_filter)
+        return conv_head_logits(features, *per_filter, padding=padding, stride=stride)
 
     def _softmax(self, logits: Tensor) -> Tensor:
         """Softmax over the filters of each part."""
-        member = self.head_of_filter == torch.arange(self.n_heads, device=logits.device)[:, None]
+        heads = self._constants.tensor("head_of_filter", torch.int64, logits.device)
+        member = heads == torch.arange(self.n_heads, device=logits.device)[:, None]
         spread = logits[:, None].masked_fill(~member[:, :, None], -math.inf)
         normalizer = spread.logsumexp(-2)  # (batch, heads, patches)
-        return (logits - normalizer[:, self.head_of_filter]).exp()
+        return (logits - normalizer.index_select(1, heads)).exp()
 
 
-class MultiHeadRelevance(Frontend):
-    """A front-end followed by relevance heads, itself a front-end.
-
-    Args:
-        frontend: Any front-end; its features are weighted.
-        n_heads: Number of parts, 1 to ``frontend.n_filters``.
-        **settings: The keyword arguments of `RelevanceWeighting`: ``context``, ``hidden``, ``split``,
-            ``first_layer``, ``gate``, ``skip``.
-
-    Shape:
-        - Input: ``(..., time)``, floating point.
-        - Output: that of ``frontend``.
-
-    Raises:
-        TypeError: If ``frontend`` is not a front-end, or as `RelevanceWeighting`.
-        ValueError: As `RelevanceWeighting`.
-
-    Example:
-        >>> from learnable_frontends import CosGaussFilterbank
-        >>> frontend = MultiHeadRelevance(CosGaussFilterbank(sample_rate=44100, n_filters=80), n_heads=2, context=10)
-        >>> frontend(torch.randn(44100)).shape
-        torch.Size([80, 101])
-
-    Source: Dutta et al. 2021.
-    """
-
-    def __init__(
-        self,
-        frontend: Frontend,
-        n_heads: int = 2,
-        *,
-        context: int = 10,
-        hidden: int = 50,
-        split: str | Sequence[int] = "contiguous",
-        first_layer: str = "linear",
-        gate: str = "sigmoid",
-        skip: bool = True,
-    ) -> None:
-        super().__init__()
-        if not isinstance(frontend, Frontend):
-            raise TypeError(
-                f"frontend must be a Frontend such as CosGaussFilterbank, got {type(frontend).__name__} "
-                "(RelevanceWeighting takes features of any origin)"
+def _head_of_filter(n_filters: int, n_heads: int, split: str | list[int]) -> NDArray[np.int64]:
+    """Return the index of each filter's head."""
+    if split == "even-odd":
+        return np.arange(n_filters) % n_heads
+    if split == "contiguous":
+        sizes = [len(part) for part in np.array_split(np.arange(n_filters), n_heads)]
+    elif isinstance(split, str):
+        raise ValueError(f"split must be 'contiguous', 'even-odd' or the sizes of the parts, got {split!r}")
+    else:
+        sizes = split
+        if len(sizes) != n_heads or min(sizes) < 1 or sum(sizes) != n_filters:
+            raise ValueError(
+                f"split must be n_heads={n_heads} positive sizes that sum to n_filters={n_filters}, got {sizes}"
             )
-        self.frontend = frontend
-        self.relevance = RelevanceWeighting(
-            frontend.n_filters,
-            n_heads,
-            context=context,
-            hidden=hidden,
-            split=split,
-            first_layer=first_layer,
-            gate=gate,
-            skip=skip,
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        """Look up what is not here, such as ``sample_rate`` or ``kernels``, in the wrapped front-end."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "frontend":
-                raise
-            return getattr(self.frontend, name)
-
-    @property
-    def center_frequencies(self) -> Tensor:
-        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        return self.frontend.center_frequencies
-
-    @property
-    def bandwidths(self) -> Tensor:
-        """Bandwidth of each filter in Hz, as the wrapped front-end gives it."""
-        return self.frontend.bandwidths
-
-    def power_response(self, n_fft: int) -> Tensor:
-        """Power gain of each filter, as the wrapped front-end gives it."""
-        return self.frontend.power_response(n_fft)
-
-    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Energies of the wrapped front-end, before compression and heads."""
-        return self.frontend.energies(waveform, lengths)
-
-    def masks(self, waveform: Tensor) -> Tensor:
-        """Give the weight of each bin, in (0, 1): ``(..., time)`` to ``(..., n_filters, frames)``."""
-        return self.relevance.masks(self.frontend(waveform))
-
-    @overload
-    def forward(self, waveform: Tensor, lengths: None = None) -> Tensor: ...
-
-    @overload
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute weighted features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type.
-
-        With ``lengths`` as `Filterbank.forward`: heads read zeros beyond the end of each clip.
-        """
-        if lengths is None:
-            return self._weighted(self.frontend(waveform))
-        features, frames = self.frontend(waveform, lengths)
-        return self._weighted(features), frames
-
-    def _weighted(self, features: Tensor) -> Tensor:
-        weighted: Tensor = self.relevance(features)
-        return weighted
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames for waveforms of ``lengths`` samples, as the wrapped front-end gives them."""
-        return self.frontend.output_lengths(lengths)
+    return np.arange(n_heads).repeat(sizes)

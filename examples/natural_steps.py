@@ -29,7 +29,7 @@ class NaturalSteps:
 
     Args:
         optimizer: Any optimiser of the front-end. It is scaled until `close`, or to the end of a ``with`` block.
-        frontend: The front-end. Its parameters called ``raw_*`` are scaled, and no others.
+        frontend: The front-end. The parameters of its filters are scaled, and no others.
         every: Steps for which the information is used.
 
     Raises:
@@ -99,7 +99,7 @@ def response_information(frontend: Frontend) -> dict[str, Tensor]:
         frontend: Any front-end.
 
     Returns:
-        For each parameter ``raw_*`` that learns, by its full name, a tensor of its shape, not negative. A family whose
+        For each parameter of filters that learns, by its full name, a tensor of its shape, not negative. A family whose
         values act on several filters gets row sums of its information matrix.
 
     Example:
@@ -128,5 +128,6 @@ def _squared_slopes(values: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _free(frontend: Frontend) -> dict[str, nn.Parameter]:
-    named = frontend.named_parameters()
-    return {name: p for name, p in named if name.rpartition(".")[2].startswith("raw_") and p.requires_grad}
+    groups = frontend.param_groups(lr=0.0, frontend_lr=0.0)
+    filters = {id(p) for group in groups if group["name"] == "filters" for p in group["params"]}
+    return {name: p for name, p in frontend.named_parameters() if id(p) in filters and p.requires_grad}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from learnable_frontends.functional import whole_number
+from learnable_frontends._checks import whole_number
 
 __all__ = ["CNNLSTM", "FCN"]
 

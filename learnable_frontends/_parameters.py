@@ -1,0 +1,96 @@
+"""What a module's parameters are: the numbers of filters, other free numbers, or weights; and where each started.
+
+A module declares its parameters with `DeclaredParameters.declare`: their role and their first value, kept as a
+constant. Everything else follows from that: `reset_parameters` and `Frontend.as_initialized` copy first values,
+`freeze` and `param_groups` ask `parameters_by_role`. Roles belong to the module and the name that it declared, never to
+a `torch.nn.Parameter`, which ``assign=True``, ``to`` and wrappers replace; `held` finds what stands under the name now.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._constants import Constants
+
+__all__ = ["DeclaredParameters", "Role", "held", "parameters_by_role"]
+
+# "filters": where filters are and how wide. "free": other numbers behind a logarithm or a logit, as of a compression;
+# decay would pull both to the middle of their range. "weights": the rest, layers of networks.
+Role = Literal["filters", "free", "weights"]
+
+START = "start."  # before the name of a parameter: the constant with its first value
+
+
+class DeclaredParameters(nn.Module):
+    """A module that declares its parameters with their role and first value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._constants = Constants()
+        self._roles: dict[str, Role] = {}
+
+    def declare(self, name: str, start: Any, role: Role = "filters") -> None:
+        """Register a parameter.
+
+        Args:
+            name: Attribute that holds it; the module reads it from there.
+            start: First value, float64: the parameter has it, rounded to the default type, on the default device.
+            role: ``"filters"`` for numbers of filters: they have a learning rate of their own, are not decayed, and
+                `Frontend.freeze` fixes them. ``"free"`` for other numbers that must not be decayed.
+        """
+        self._roles[name] = role
+        self._constants[START + name] = start
+        value = torch.tensor(self._constants[START + name], dtype=torch.get_default_dtype())
+        self.register_parameter(name, nn.Parameter(value))
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set this module's own parameters to the constructor's first values."""
+        for name in self._roles:
+            value: Tensor = getattr(self, name)
+            start = torch.from_numpy(self._constants[START + name]).to(value)
+            if nn.utils.parametrize.is_parametrized(self, name):
+                setattr(self, name, start)
+            else:
+                value.copy_(start)
+
+
+def held(module: nn.Module, name: str) -> list[nn.Parameter]:
+    """Parameters that stand behind a declared name now: one, or those of its parametrization.
+
+    Raises:
+        TypeError: If there are none, since a wrapper has taken them away.
+    """
+    if nn.utils.parametrize.is_parametrized(module, name):
+        parametrization: Any = module.parametrizations[name]  # type: ignore[index]
+        found = [p for key, p in parametrization.named_parameters(recurse=False) if key.startswith("original")]
+    else:
+        found = [parameter for key, parameter in module._parameters.items() if key == name and parameter is not None]
+    if not found:
+        raise TypeError(
+            f"{name} of {type(module).__name__} must be a parameter, got {type(getattr(module, name, None)).__name__} "
+            "(a wrapper replaced it; call param_groups, freeze and unfreeze before wrapping)"
+        )
+    return found
+
+
+def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
+    """Sort all parameters of a module and those below it by what they are, each once."""
+    by_role: dict[Role, list[nn.Parameter]] = {"filters": [], "free": [], "weights": []}
+    declared: set[int] = set()
+    for part in module.modules():
+        if not isinstance(part, DeclaredParameters):
+            continue
+        if odd := [name for name, p in part._parameters.items() if p is not None and name not in part._roles]:
+            raise TypeError(
+                f"parameters of {type(part).__name__} must be declared, got {odd} (register them by declare)"
+            )
+        for name, role in part._roles.items():
+            new = [parameter for parameter in held(part, name) if id(parameter) not in declared]
+            by_role[role] += new
+            declared |= {id(parameter) for parameter in new}
+    by_role["weights"] += [parameter for parameter in module.parameters() if id(parameter) not in declared]
+    return by_role

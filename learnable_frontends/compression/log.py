@@ -1,0 +1,112 @@
+"""Compression: from band energies to the features a classifier sees."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._checks import floating_tensor, number
+from learnable_frontends._parameters import DeclaredParameters
+from learnable_frontends._precision import at_least_float32
+
+__all__ = ["Decibels", "Log"]
+
+
+class Log(DeclaredParameters):
+    """Natural logarithm of the energies above a floor: ``log(energies + offset)``.
+
+    Args:
+        offset: Added to the energies, positive. Source: 1e-3 is the published code's, for waveforms scaled to a peak
+            of one; the paper does not say.
+        learn: Whether the offset is learned, one for all filters, from there on.
+
+    Shape:
+        - Input and output: any, energies not negative.
+
+    Raises:
+        TypeError: If ``offset`` is not a number, or energies are not a floating-point tensor.
+        ValueError: If ``offset`` is not positive and finite.
+
+    Example:
+        >>> Log(offset=1.0)(torch.zeros(2))
+        tensor([0., 0.])
+    """
+
+    frame_by_frame = True
+
+    def __init__(self, offset: float = 1e-3, *, learn: bool = False) -> None:
+        super().__init__()
+        self.offset = number("offset", offset, above=0, hint="silence would give -inf")
+        self.log_offset: nn.Parameter | None
+        if learn:  # its logarithm, so that it stays positive
+            self.declare("log_offset", math.log(self.offset), "free")
+        else:
+            self.log_offset = None
+
+    def forward(self, energies: Tensor) -> Tensor:
+        """Compress energies of any shape."""
+        floating_tensor("energies", energies)
+        exact = at_least_float32(energies)  # in float16 a small offset would be zero, and silence -inf
+        if self.log_offset is None:
+            return torch.log(exact + self.offset).to(energies.dtype)
+        finite = exact.detach().abs() < math.inf  # what is not would make the offset's gradient NaN
+        features = torch.log(torch.where(finite, exact, 0.0) + self.log_offset.to(exact.dtype).exp())
+        return torch.where(finite, features, math.nan).to(energies.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"offset={self.offset:g}" if self.log_offset is None else f"offset={self.offset:g}, learn=True"
+
+
+class Decibels(nn.Module):
+    """Energies in decibels: ``10 log10(max(energies, amin) / ref)``, cut off ``top_db`` below each clip's loudest bin.
+
+    Args:
+        ref: Energy that is 0 dB.
+        amin: Smallest energy told apart.
+        top_db: Dynamic range kept below the loudest bin of each clip, in dB; ``None`` keeps all.
+
+    Shape:
+        - Input and output: ``(..., n_filters, frames)``, energies not negative. A clip is one item of the leading
+          axes, however many there are, so a clip's features do not depend on its batch. Energies that are not finite
+          become NaN, and are not the loudest.
+
+    Raises:
+        TypeError: If ``ref``, ``amin`` or ``top_db`` is not a number, or energies are not a floating-point tensor.
+        ValueError: If one of the three is not positive and finite, or energies have no filters and frames.
+
+    Example:
+        >>> Decibels(top_db=30.0)(torch.tensor([[1.0, 0.1, 1e-9]]))
+        tensor([[  0., -10., -30.]])
+
+    Source: `librosa.power_to_db`, which takes the loudest bin of everything it is given.
+    """
+
+    def __init__(self, *, ref: float = 1.0, amin: float = 1e-10, top_db: float | None = 80.0) -> None:
+        super().__init__()
+        self.ref, self.amin = number("ref", ref, above=0), number("amin", amin, above=0)
+        self.top_db = None if top_db is None else number("top_db", top_db, above=0)
+
+    @property
+    def frame_by_frame(self) -> bool:
+        """Whether features of a frame depend on no other frame: without ``top_db``."""
+        return self.top_db is None
+
+    def forward(self, energies: Tensor) -> Tensor:
+        """Compress energies, shape ``(..., n_filters, frames)``."""
+        floating_tensor("energies", energies)
+        if energies.dim() < 2:
+            raise ValueError(f"energies must have filters and frames, got shape {tuple(energies.shape)}")
+        exact = at_least_float32(energies)
+        finite = exact.detach().abs() < math.inf
+        decibels = 10.0 * torch.log10(torch.where(finite, exact, 0.0).clamp_min(self.amin) / self.ref)
+        if self.top_db is not None and energies.shape[-1]:  # there is no loudest bin of no frames
+            loudest = decibels.amax(dim=(-2, -1), keepdim=True)
+            decibels = torch.maximum(decibels, loudest - self.top_db)
+        return torch.where(finite, decibels, math.nan).to(energies.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"ref={self.ref:g}, amin={self.amin:g}, top_db={self.top_db}"

@@ -1,0 +1,208 @@
+"""Per-channel energy normalization: a compression that adapts to the level of each band."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from learnable_frontends._checks import floating_tensor, number, whole_number
+from learnable_frontends._parameters import DeclaredParameters
+from learnable_frontends._precision import at_least_float32, without_autocast
+
+__all__ = ["PCEN", "smooth"]
+
+BLOCK = 16  # frames, or blocks of them, that are smoothed by one matrix product
+# Levels of blocks in a compiled or exported program, for any number of frames. What is left at the top is smoothed by
+# one product, the only thing quadratic in frames: less than the energies up to BLOCK**6 frames, 46 hours of 10 ms.
+LEVELS = 3
+
+
+class PCEN(DeclaredParameters):
+    r"""Per-channel energy normalization: ``(energy / (eps + mean)**gain + bias)**power - bias**power``.
+
+    The mean follows each filter's energy, :math:`M_t = (1 - s) M_{t-1} + s E_t`, and starts at that of the first frame.
+    A steady background is divided away, whatever its level; what begins stands out. Each filter has its own four
+    numbers, and they are learned unless ``learn`` is false.
+
+    An energy that is not finite, which one bad sample is enough for, becomes a feature that is NaN, without a gradient.
+    The filter's mean leaves it out, :math:`M_t = M_{t-1}`, and starts at the first finite energy.
+
+    Args:
+        n_filters: Filters of the front-end.
+        gain: Exponent of the mean, between 0 and 1: how much of the level is taken away.
+        bias: Added before the root, positive.
+        power: Exponent of the result, between 0 and 1.
+        smoothing: Share of a new frame in the mean, between 0 and 1: 0.04 takes some 25 frames.
+        eps: Smallest mean told apart, an energy, positive.
+        learn: Whether gain, bias, power and smoothing are learned.
+
+    Shape:
+        - Input and output: ``(..., n_filters, frames)``, energies not negative.
+
+    Raises:
+        TypeError: If ``n_filters`` is not a whole number or another argument not a number; or energies are not a
+            floating-point tensor.
+        ValueError: If a number is out of its range, or energies have another number of filters.
+
+    Example:
+        >>> energies = torch.tensor([[1.0, 1.0, 1.0, 9.0]])  # a steady level, and an event
+        >>> [PCEN(1)(level * energies)[0, 2:].tolist() for level in (1.0, 1000.0)]  # doctest: +ELLIPSIS
+        [[0.31..., 1.56...], [0.36..., 1.72...]]
+
+    Source: Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017; a smoothing for
+    each filter: Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021. The defaults are
+    theirs. Here all four stay in their range by a smooth map, not by clamps.
+    """
+
+    free: nn.Parameter
+
+    def __init__(
+        self,
+        n_filters: int,
+        *,
+        gain: float = 0.98,
+        bias: float = 2.0,
+        power: float = 0.5,
+        smoothing: float = 0.04,
+        eps: float = 1e-6,
+        learn: bool = True,
+    ) -> None:
+        super().__init__()
+        self.n_filters = whole_number("n_filters", n_filters)
+        start = []
+        for name, value in (("gain", gain), ("power", power), ("smoothing", smoothing)):
+            if not 0 < number(name, value) < 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {value}")
+            start.append(math.log(value / (1 - value)))
+        start.append(math.log(number("bias", bias, above=0)))
+        self.eps = number("eps", eps, above=0)
+        self.declare("free", np.repeat(np.array(start)[:, None], self.n_filters, axis=1), "free")
+        self.free.requires_grad_(learn)
+
+    @property
+    def gain(self) -> Tensor:
+        """Exponent of each filter's mean, shape ``(n_filters,)``."""
+        return torch.sigmoid(self.free[0])
+
+    @property
+    def power(self) -> Tensor:
+        """Exponent of each filter's result, shape ``(n_filters,)``."""
+        return torch.sigmoid(self.free[1])
+
+    @property
+    def smoothing(self) -> Tensor:
+        """Share of a new frame in each filter's mean, shape ``(n_filters,)``."""
+        return torch.sigmoid(self.free[2])
+
+    @property
+    def bias(self) -> Tensor:
+        """What is added before each filter's root, shape ``(n_filters,)``."""
+        return torch.exp(self.free[3])
+
+    def forward(self, energies: Tensor) -> Tensor:
+        """Compress energies, shape ``(..., n_filters, frames)``."""
+        return self.resume(energies, None)[0]
+
+    def resume(self, energies: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compress energies that go on where earlier ones ended.
+
+        Args:
+            energies: Shape ``(..., n_filters, frames)``, of any number of frames, none too.
+            mean: The mean at the end of the earlier ones, ``(..., n_filters)``, NaN for filters that have had no finite
+                energy yet; ``None`` if there are none.
+
+        Returns:
+            Features, shaped like ``energies``, and the mean at their end, ``(..., n_filters)``, in float32 or better,
+            NaN where there is none yet.
+
+        Example:
+            >>> energies, pcen = torch.rand(40, 100), PCEN(40)
+            >>> first, mean = pcen.resume(energies[:, :70], None)
+            >>> rest, _ = pcen.resume(energies[:, 70:], mean)
+            >>> torch.allclose(torch.cat([first, rest], -1), pcen(energies), atol=1e-5)
+            True
+        """
+        floating_tensor("energies", energies)
+        if energies.dim() < 2 or energies.shape[-2] != self.n_filters:
+            raise ValueError(f"energies must be (..., {self.n_filters}, frames), got shape {tuple(energies.shape)}")
+        exact = at_least_float32(energies)
+        before = exact.new_full(exact.shape[:-1], math.nan) if mean is None else mean
+        if before.shape != exact.shape[:-1]:
+            raise ValueError(f"mean must have shape {tuple(exact.shape[:-1])}, got {tuple(before.shape)}")
+        finite = exact.detach().abs() < math.inf  # half the work of isfinite
+        known = torch.where(finite, exact, 0.0)
+        gain, bias, power, share = (
+            value.to(exact.dtype)[:, None] for value in (self.gain, self.bias, self.power, self.smoothing)
+        )
+        with without_autocast(exact.device.type):
+            means = smooth(known, share[:, 0], before, finite)
+        shifted = torch.addcmul(bias, known, torch.exp(-gain * torch.log(self.eps + means)))
+        # Powers by logarithms, which take half the time.
+        features = torch.exp(power * torch.log(shifted)) - torch.exp(power * torch.log(bias))
+        last = torch.cat([before[..., None], means[..., -1:]], -1)[..., -1]  # there may be no frames
+        after = torch.where(finite.any(-1), last, before)
+        return torch.where(finite, features, math.nan).to(energies.dtype), after
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"{self.n_filters}, eps={self.eps:g}, learn={self.free.requires_grad}"
+
+
+def smooth(values: Tensor, share: Tensor, start: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+    """Smooth each row exponentially, in time and memory that grow as its length.
+
+    Frames are taken in blocks: within a block the recursion is a product with a triangular matrix. From block to block
+    it is the same recursion, which is taken in blocks in turn. That is exact, and there is no loop over frames.
+
+    Args:
+        values: Shape ``(..., rows, frames)``, finite.
+        share: Share of a new value in the mean of each row, in (0, 1), shape ``(rows,)``.
+        start: Mean before the first value, shape ``(..., rows)``; NaN, or ``None``, means that value itself.
+        counts: Which values count, true or false, shaped like them; the others must be zero. ``None`` means all.
+
+    Returns:
+        ``mean[t] = (1 - share) * mean[t - 1] + share * values[t]`` where a value counts, else ``mean[t - 1]``, shaped
+        like ``values``. Before the first value that counts it is any finite number.
+    """
+    frames, levels = values.shape[-1], 0
+    if torch.compiler.is_compiling() or not frames:
+        levels = LEVELS
+    else:
+        while frames > 2 * BLOCK ** (levels + 1):  # none for the few frames that a stream may go on by
+            levels += 1
+    if counts is None:
+        return _recursion(values, 1 - share, share, start, levels)[..., :frames]
+    # Values that count move together, and the means of them move back. One that does not adds its zero to the one that
+    # counts before it, and takes the mean there.
+    index = counts.cumsum(-1).sub_(1).clamp_min_(0)
+    together = torch.zeros_like(values).scatter_add_(-1, index, values)
+    return _recursion(together, 1 - share, share, start, levels).gather(-1, index)
+
+
+def _recursion(values: Tensor, kept: Tensor, share: Tensor, start: Tensor | None, levels: int) -> Tensor:
+    """Return ``sums[t] = kept * sums[t - 1] + share * values[t]`` by ``levels`` of blocks, and sums beyond the end."""
+    frames = values.shape[-1]
+    # Two blocks or more, and no slices whose bounds depend on their number: so an exported program takes any number.
+    size, count = (BLOCK, frames // BLOCK + 2) if levels else (frames, 1)
+    blocks = F.pad(values, (0, count * size - frames)).unfold(-1, size, size) if levels else values[..., None, :]
+    first = blocks[..., 0, 0]
+    start = first if start is None else torch.where(start.isnan(), first, start)
+    sums = torch.einsum("...fbu,ftu->...fbt", blocks, share[:, None, None] * _powers(kept, size))
+    before = start[..., None]
+    if levels:
+        ends = _recursion(sums[..., -1], kept**size, torch.ones_like(kept), start, levels - 1)
+        before = torch.cat([before, ends], -1).index_select(-1, torch.arange(count, device=values.device))
+    since = torch.arange(1, size + 1, device=values.device)
+    return torch.addcmul(sums, before[..., None], kept[:, None, None] ** since).flatten(-2)
+
+
+def _powers(base: Tensor, size: int) -> Tensor:
+    """Lower triangular matrices of ``base ** (row - column)``: ``(rows,)`` to ``(rows, size, size)``."""
+    steps = torch.arange(size, device=base.device)
+    distance = steps[:, None] - steps
+    # Not by an index into one row of powers: inductor of torch 2.13 computes a wrong gradient of that.
+    return (base[:, None, None] ** distance.clamp_min(0)).tril()

@@ -1,0 +1,246 @@
+"""What all filterbanks share, and the way of a waveform through them: frames, power spectra, energies, features."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._checks import number, whole_number
+from learnable_frontends._constants import exact_construction
+from learnable_frontends._kept import Kept
+from learnable_frontends._parameters import DeclaredParameters, held
+from learnable_frontends._precision import at_least_float32, without_autocast
+from learnable_frontends.compression import Log
+from learnable_frontends.compression.streams import check_streams, resume_compression
+from learnable_frontends.filterbanks.fingerprint import Fingerprinted
+from learnable_frontends.filterbanks.framing import PAD_MODES, Framing, window_samples, zero_after
+from learnable_frontends.filterbanks.options import share_arguments
+from learnable_frontends.frontend import Frontend
+from learnable_frontends.functional import (
+    band_energies,
+    dft_bases,
+    over_blocks,
+    power_spectrum,
+    power_spectrum_by_matmul,
+)
+
+__all__ = ["Filterbank"]
+
+
+class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
+    """A front-end that weights power spectra of frames; a family defines `weights`, `center_frequencies`, a response.
+
+    Args:
+        sample_rate: Samples per second of the waveform. It has no default: a wrong one shifts every filter.
+        n_filters: Number of filters.
+        win_length: Samples per frame; ``None`` means 25 ms.
+        hop_length: Samples from frame to frame; ``None`` means 10 ms.
+        f_min: Lower end of the band in Hz; no center reaches it.
+        f_max: Upper end of the band in Hz; ``None`` means half of ``sample_rate``.
+        center: Whether frame ``t`` is centered on sample ``t * hop_length``, which pads both ends by half a frame.
+        pad_mode: How: ``"reflect"``, ``"constant"``, ``"replicate"`` or ``"circular"``.
+        window: Function from ``win_length`` to the frame window. It is called once and not kept.
+        compression: Module from energies to features; ``None`` means ``Log(1e-3)``, ``torch.nn.Identity()`` none.
+    """
+
+    framing: Framing
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        share_arguments(cls)
+
+    def __init__(
+        self,
+        sample_rate: float,
+        n_filters: int = 80,
+        *,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        f_min: float = 0.0,
+        f_max: float | None = None,
+        center: bool = True,
+        pad_mode: str = "reflect",
+        window: Callable[[int], Tensor] = torch.hann_window,
+        compression: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        number("sample_rate", sample_rate, above=0, hint="in Hz")
+        self.sample_rate = sample_rate
+        self.n_filters = whole_number("n_filters", n_filters)
+        self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
+        self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
+        low, high = number("f_min", f_min), sample_rate / 2 if f_max is None else number("f_max", f_max)
+        if not 0 <= low < high <= sample_rate / 2:
+            raise ValueError(
+                "f_min and f_max must satisfy 0 <= f_min < f_max <= sample_rate / 2, "
+                f"got f_min={low}, f_max={high}, sample_rate={sample_rate} (all in Hz)"
+            )
+        self.f_min, self.f_max, self.center = low, high, bool(center)
+        if pad_mode not in PAD_MODES:
+            raise ValueError(f"pad_mode must be one of {PAD_MODES}, got {pad_mode!r}")
+        self.pad_mode = pad_mode
+        if compression is not None and not isinstance(compression, nn.Module):
+            raise TypeError(
+                f"compression must be a module such as Log(1e-3), got {compression!r} (torch.nn.Identity() for none)"
+            )
+        self.compression = Log() if compression is None else compression
+        self._constants["window"] = window_samples(window, self.win_length)
+        self._set_fingerprint(sample_rate, low, high)
+        self._transform = "fft"
+        self._kept = Kept()
+
+    def _set_framing(
+        self, n_fft: int, *, frame_length: int, window_start: int, padding: tuple[int, int], tail: int
+    ) -> None:
+        """Set how frames are cut and transformed: what a family's constructor adds to the shared settings."""
+        self.n_fft = n_fft
+        self.framing = Framing(
+            win_length=self.win_length,
+            hop_length=self.hop_length,
+            frame_length=frame_length,
+            window_start=window_start,
+            padding=padding if self.center else (0, 0),
+            center=self.center,
+            pad_mode=self.pad_mode,
+            tail=tail,
+        )
+        after = frame_length - window_start - self.win_length
+        self._constants["frame_window"] = np.pad(self._constants["window"], (window_start, after))
+
+    # The way of a waveform.
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute features, as `Frontend.forward`: the compressed energies.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> bank, clips = CosGaussFilterbank(16000, 40), torch.randn(2, 16000)
+            >>> features, frames = bank(clips, torch.tensor([16000, 8000]))
+            >>> features.shape, frames
+            (torch.Size([2, 40, 101]), tensor([101,  51]))
+            >>> torch.allclose(features[1, :, :51], bank(clips[1, :8000]), atol=1e-5)
+            True
+        """
+        features: Tensor = self.compression(self.energies(waveform, lengths)).to(waveform.dtype)
+        if lengths is None:
+            return features
+        counts = self.output_lengths(lengths)
+        return zero_after(features, counts.to(features.device)), counts
+
+    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute the energy of each filter in each frame, before compression.
+
+        Args:
+            waveform: Shape ``(..., time)``, floating point.
+            lengths: Samples of each clip, as in `forward`; ``None`` means all.
+
+        Returns:
+            Shape ``(..., n_filters, frames)``, not negative; float32 for float16 and bfloat16 waveforms, whose range
+            energies would leave. Zero beyond the frames of a clip.
+
+        Raises:
+            TypeError: If ``waveform`` is not floating point, or ``lengths`` not whole numbers.
+            ValueError: If it has no time axis or too few samples, or ``lengths`` do not fit it.
+        """
+        self.framing.check_waveform(waveform)
+        if lengths is None:
+            return self._padded_energies(waveform, self.framing.padding)
+        self.framing.check_lengths(lengths, waveform)
+        each = lengths.to(waveform.device)
+        energies = self._padded_energies(self.framing.pad_each(waveform, each), (0, 0))
+        return zero_after(energies, self.output_lengths(each))
+
+    def _padded_energies(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
+        """Energies of the frames of ``(..., time)`` with so many samples added at its ends; nothing is checked."""
+        lead, time = waveform.shape[:-1], waveform.shape[-1]
+        exact = at_least_float32(waveform.reshape(math.prod(lead), time))
+        if not torch.compiler.is_compiling() and not exact.numel():  # transforms refuse an empty batch
+            return exact.new_zeros(*lead, self.n_filters, self.framing.cut(exact, padding).shape[1])
+        with without_autocast(waveform.device.type):
+            energies = self.frame_energies(self.framing.cut(exact, padding))
+        return energies.reshape(*lead, self.n_filters, energies.shape[-1])
+
+    def frame_energies(self, frames: Tensor) -> Tensor:
+        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        weights = self._current_weights(frames)
+        return over_blocks(lambda block: band_energies(self.spectrum(block), weights), frames)
+
+    def spectrum(self, frames: Tensor) -> Tensor:
+        """Power spectrum of frames not yet windowed: ``(..., frame_length)`` to ``(..., n_fft // 2 + 1)``."""
+        window = self._constants.like("frame_window", frames)
+        if self._transform == "fft":
+            return power_spectrum(frames, self.n_fft, window)
+        inside = slice(self.framing.window_start, self.framing.window_start + self.win_length)
+        return power_spectrum_by_matmul(frames[..., inside] * window[inside], self._constants.like("dft_bases", frames))
+
+    @abstractmethod
+    def weights(self, like: Tensor) -> Tensor:
+        """Weights of the bins of a power spectrum, ``(n_filters, n_fft // 2 + 1)``, of the type and device of ``like``.
+
+        They are all that depends on the parameters of a family; in a frozen bank they are kept.
+        """
+
+    def _current_weights(self, like: Tensor) -> Tensor:
+        if not self._frozen:
+            return self.weights(like)
+        parameters = [parameter for name in self._roles for parameter in held(self, name)]
+        return self._kept.get(lambda: self.weights(like), parameters, like.dtype, like.device)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> CosGaussFilterbank(16000).output_lengths(torch.tensor([16000, 8000]))
+            tensor([101,  51])
+        """
+        return self.framing.output_lengths(lengths)
+
+    @property
+    def first_frame_center(self) -> float:
+        """Place of the middle of the first frame in the waveform, in samples."""
+        return 0.0 if self.center else 0.5 * self.framing.span
+
+    @property
+    def latency(self) -> int:
+        """Samples that must follow the last sample of a frame: none. As `Frontend.latency`."""
+        check_streams(self.compression)
+        return 0
+
+    def resume(
+        self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Compute the features that a chunk completes, as `Frontend.resume`; ends are not padded."""
+        del ends  # samples that do not fill a frame are dropped, as in the offline call
+        before: dict[str, Any] = {"held": chunk[..., :0], "skipped": 0, "compression": None} if state is None else state
+        ready, held, skipped = self.framing.advance(chunk, before["held"], before["skipped"])
+        kept, features = before["compression"], chunk.new_empty(*chunk.shape[:-1], self.n_filters, 0)
+        if ready.shape[-1]:
+            energies = self._padded_energies(ready, (0, 0))
+            features, kept = resume_compression(self.compression, energies, kept)
+        return features.to(chunk.dtype), {"held": held, "skipped": skipped, "compression": kept}
+
+    def _after_freezing(self) -> None:  # for programs that are exported before any call
+        if self._frozen:
+            self._current_weights(torch.empty(0, dtype=torch.float32, device=self.fingerprint.device))
+
+    def _set_transform(self, transform: str) -> None:
+        if transform == "matmul" and "dft_bases" not in self._constants:
+            with exact_construction():
+                self._constants["dft_bases"] = dft_bases(self.win_length, self.n_fft)
+        self._transform = transform
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        names = ("sample_rate", "n_filters", "win_length", "hop_length", "f_min", "f_max", "center", "pad_mode")
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{shown}, frozen=True" if self._frozen else shown
+
+
+share_arguments(Filterbank)

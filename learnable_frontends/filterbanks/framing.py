@@ -1,0 +1,162 @@
+"""How waveforms become frames: lengths, places, ends, and the checks that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learnable_frontends._checks import floating_tensor
+from learnable_frontends._constants import exact_construction
+from learnable_frontends.functional import frame, pad_each
+
+__all__ = ["Framing", "window_samples", "zero_after"]
+
+PAD_MODES = ("constant", "reflect", "replicate", "circular")
+# A last axis of at most so many samples behind an axis so many times as long is no time axis: (time, channels).
+MOST_CHANNELS, TIMES_LONGER = 32, 100
+
+
+@dataclass(frozen=True, eq=False)
+class Framing:
+    """Frames of ``frame_length`` samples, one each ``hop_length``, of which a window lets ``win_length`` through.
+
+    Attributes:
+        win_length: Samples that the window lets through.
+        hop_length: Samples from frame to frame.
+        frame_length: Samples that a frame is cut with, at least ``win_length``: the length of the transform, so that
+            frames need no padding of their own, which would copy each.
+        window_start: First sample of a frame that the window lets through.
+        padding: Samples added before and after a waveform.
+        center: Whether there is such padding, so that frame ``t`` is centered on sample ``t * hop_length``.
+        pad_mode: How they are made.
+        tail: Zeros added after that, since the last frame is cut longer than its window.
+    """
+
+    win_length: int
+    hop_length: int
+    frame_length: int
+    window_start: int
+    padding: tuple[int, int]
+    center: bool
+    pad_mode: str
+    tail: int
+
+    @property
+    def span(self) -> int:
+        """Samples of a waveform that a frame depends on."""
+        return self.frame_length - self.tail
+
+    def cut(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
+        """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, a view, not windowed."""
+        return frame(
+            waveform, self.frame_length, self.hop_length, padding=padding, pad_mode=self.pad_mode, tail=self.tail
+        )
+
+    def advance(self, chunk: Tensor, held: Tensor, skipped: int) -> tuple[Tensor, Tensor, int]:
+        """Cut a stream, ends not padded: the samples of the frames that a chunk completes, and what later ones need.
+
+        Args:
+            chunk: The next samples, ``(..., samples)``.
+            held: Samples before it that later frames need.
+            skipped: Samples to come before the next frame, where hops are longer than frames.
+
+        Returns:
+            Samples of the frames that are complete, maybe none; and ``held`` and ``skipped`` for the next chunk.
+        """
+        unused = min(skipped, chunk.shape[-1])
+        samples = torch.cat([held, chunk[..., unused:]], dim=-1)
+        time = samples.shape[-1]
+        frames = max(0, 1 + (time - self.span) // self.hop_length)
+        done = frames * self.hop_length
+        ready = samples[..., : done - self.hop_length + self.span] if frames else samples[..., :0]
+        # The clone is no view, which would keep all of a long chunk.
+        return ready, samples[..., done:].clone(), skipped - unused + max(0, done - time)
+
+    def pad_each(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """Pad each clip of ``(..., time)`` at its own end."""
+        return pad_each(waveform, lengths, self.padding, self.pad_mode)
+
+    def count(self, length: int) -> int:
+        """Frames of a waveform of ``length`` samples."""
+        return max(0, 1 + (length + sum(self.padding) - self.span) // self.hop_length)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames of waveforms of ``lengths`` samples, an integer tensor of any shape."""
+        return (1 + (lengths + sum(self.padding) - self.span) // self.hop_length).clamp_min(0)
+
+    def check_waveform(self, waveform: Tensor) -> None:
+        """Raise unless a waveform is floating point, ``(..., time)``, and long enough to pad."""
+        if isinstance(waveform, Tensor) and not waveform.is_floating_point():
+            raise TypeError(
+                f"waveform must be a floating-point tensor, got {waveform.dtype} (16-bit samples: divide by 32768.0)"
+            )
+        floating_tensor("waveform", waveform)
+        if waveform.dim() == 0:
+            raise ValueError("waveform must have a time axis, got a tensor without axes (shape (..., time))")
+        if waveform.dim() > 1 and not torch.compiler.is_compiling():
+            before, last = waveform.shape[-2:]
+            if 0 < last <= MOST_CHANNELS and before > TIMES_LONGER * last:
+                raise ValueError(
+                    f"waveform must be (..., time), got shape {tuple(waveform.shape)}, {last} samples behind an axis "
+                    f"of {before} (transpose (time, channels): waveform.mT)"
+                )
+        self.check_samples("waveform", "have", waveform.shape[-1])
+
+    def check_lengths(self, lengths: Tensor, waveform: Tensor) -> None:
+        """Raise unless lengths are whole numbers that fit a waveform; their values are looked at on a CPU only."""
+        if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+            got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+            raise TypeError(f"lengths must be an integer tensor, got {got} (samples of each clip)")
+        if lengths.shape != waveform.shape[:-1]:
+            raise ValueError(
+                f"lengths must have the leading axes of waveform, {tuple(waveform.shape[:-1])}, got "
+                f"{tuple(lengths.shape)}"
+            )
+        if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
+            return  # looking at them would wait for the device
+        shortest, longest = (int(value) for value in lengths.aminmax())
+        if longest > waveform.shape[-1]:
+            raise ValueError(f"lengths must be at most the {waveform.shape[-1]} samples of waveform, got {longest}")
+        self.check_samples("lengths", "be", shortest)
+
+    def check_samples(self, name: str, verb: str, time: int) -> None:
+        """Raise unless ``time`` samples are enough for a frame and its padding."""
+        if not self.center:
+            needed, hint = self.span, "center=True pads"
+        elif self.pad_mode == "reflect":
+            needed, hint = max(self.padding) + 1, "pad_mode='constant' takes any length"
+        elif self.pad_mode == "circular":
+            needed, hint = max(self.padding), "pad_mode='constant' takes any length"
+        else:
+            needed, hint = 1, "an empty clip has no features"
+        if time < needed:
+            raise ValueError(
+                f"{name} must {verb} at least {needed} samples with center={self.center}, "
+                f"pad_mode={self.pad_mode!r}, got {time} ({hint})"
+            )
+
+
+def window_samples(window: Callable[[int], Tensor], win_length: int) -> Tensor:
+    """Return the samples of a frame window in float64 on the CPU, whatever the defaults."""
+    if not callable(window):
+        raise TypeError(f"window must be a function of a length in samples, got {window!r} (such as torch.hann_window)")
+    with exact_construction():
+        samples = window(win_length)
+    if not isinstance(samples, Tensor) or samples.shape != (win_length,):
+        got = f"shape {tuple(samples.shape)}" if isinstance(samples, Tensor) else repr(samples)
+        raise ValueError(
+            f"window must return {win_length} samples for win_length={win_length}, got {got} "
+            "(pass a function such as torch.hann_window)"
+        )
+    if samples.is_meta:
+        raise ValueError("window must return samples with values, got a meta tensor (build the front-end outside)")
+    return samples.detach().cpu()
+
+
+def zero_after(values: Tensor, counts: Tensor) -> Tensor:
+    """Fill the frames of ``(..., n_filters, frames)`` after the first ``counts`` with zeros."""
+    beyond = torch.arange(values.shape[-1], device=values.device) >= counts[..., None]
+    return values.masked_fill(beyond[..., None, :], 0.0)

@@ -1,0 +1,168 @@
+"""Power spectra of frames and power responses of kernels, by FFTs or matrix products."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "dft_bases",
+    "even_kernel_response",
+    "kernel_response",
+    "next_fast_length",
+    "power_spectrum",
+    "power_spectrum_by_matmul",
+]
+
+
+def next_fast_length(length: int) -> int:
+    """Return the smallest even product of powers of 2, 3 and 5 that is at least ``length``.
+
+    Args:
+        length: A transform length in samples, positive.
+
+    Returns:
+        A length in samples for which a real FFT is fast.
+
+    Example:
+        >>> next_fast_length(2752)
+        2880
+    """
+    candidate = max(2, length + length % 2)
+    while True:
+        rest = candidate
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return candidate
+        candidate += 2
+
+
+def power_spectrum(frames: Tensor, n_fft: int, window: Tensor | None = None) -> Tensor:
+    """Squared magnitude of the one-sided spectrum of each frame; only real arithmetic leaves the FFT.
+
+    Args:
+        frames: Shape ``(..., samples)``, at most ``n_fft`` samples each.
+        n_fft: Transform length in samples; shorter frames are zero-padded.
+        window: Factor of each sample, shape ``(samples,)``; ``None`` for frames that are windowed already. Given here,
+            the windowed frames, as large as the spectrum, are gone before its square is made.
+
+    Returns:
+        Power, shape ``(..., n_fft // 2 + 1)``.
+
+    Example:
+        >>> power_spectrum(torch.ones(4), 4)
+        tensor([16.,  0.,  0.])
+    """
+    if frames.shape[-1] != n_fft:
+        frames = F.pad(frames, (0, n_fft - frames.shape[-1]))  # faster than rfft(n=n_fft)
+        window = None if window is None else F.pad(window, (0, n_fft - window.shape[-1]))
+    spectrum = torch.fft.rfft(frames if window is None else frames * window)
+    # Squaring real and imaginary parts in place, then adding them, is the fastest of the equal ways and takes the least
+    # memory: nothing else holds the spectrum.
+    real, imag = torch.view_as_real(spectrum).square_().unbind(-1)
+    power: Tensor = real + imag
+    return power
+
+
+def dft_bases(samples: int, n_fft: int) -> Tensor:
+    """Return the matrices of `power_spectrum_by_matmul`.
+
+    Args:
+        samples: Samples of each frame.
+        n_fft: Transform length in samples.
+
+    Returns:
+        Cosines and sines about the middle of a frame for half of it, shape ``(2, (samples + 1) // 2, n_fft // 2 +
+        1)``, float64.
+
+    Example:
+        >>> dft_bases(2, 4)[0].square().round(decimals=4)
+        tensor([[1.0000, 0.5000, 0.0000]], dtype=torch.float64)
+    """
+    time = torch.arange(-(-samples // 2), dtype=torch.float64) - (samples - 1) / 2
+    phase = (2 * math.pi / n_fft) * torch.outer(time, torch.arange(n_fft // 2 + 1, dtype=torch.float64))
+    bases = torch.stack([phase.cos(), phase.sin()])
+    if samples % 2:
+        bases[0, -1] /= 2  # the middle sample meets itself
+    return bases
+
+
+def power_spectrum_by_matmul(frames: Tensor, bases: Tensor) -> Tensor:
+    """Squared magnitude of the one-sided spectrum of each frame, by two matrix products in place of an FFT.
+
+    For runtimes whose FFT is missing, slow or inexact. Folded about its middle a frame has an even and an odd part,
+    half as long, which meet cosines and sines alone.
+
+    Args:
+        frames: Windowed, shape ``(..., samples)``.
+        bases: What `dft_bases` returns for ``samples``, of the type of the frames.
+
+    Returns:
+        Power, shape ``(..., n_fft // 2 + 1)``, as `power_spectrum`.
+
+    Example:
+        >>> power_spectrum_by_matmul(torch.ones(4), dft_bases(4, 4).float()).round(decimals=5).abs()
+        tensor([16.,  0.,  0.])
+    """
+    half = bases.shape[1]
+    before, after = frames[..., :half], frames[..., -half:].flip(-1)
+    power: Tensor = ((before + after) @ bases[0]).square() + ((before - after) @ bases[1]).square()
+    return power
+
+
+def kernel_response(kernels: Tensor, n_fft: int) -> Tensor:
+    """Power gain of FIR filters at the bins of a transform.
+
+    Args:
+        kernels: Impulse responses, shape ``(n_filters, kernel_size)``.
+        n_fft: Transform length in samples, at least ``kernel_size``: a shorter one would cut the kernels.
+
+    Returns:
+        Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
+
+    Raises:
+        ValueError: If ``n_fft`` is smaller than the kernels.
+
+    Example:
+        >>> kernel_response(torch.tensor([[1.0, 1.0]]), 2)
+        tensor([[4., 0.]])
+    """
+    if n_fft < kernels.shape[-1]:
+        raise ValueError(f"n_fft must be at least kernel_size={kernels.shape[-1]}, got {n_fft}")
+    return power_spectrum(kernels, n_fft)
+
+
+def even_kernel_response(half_kernels: Tensor, n_fft: int) -> Tensor:
+    """Power gain of FIR filters that are even about their middle tap, from that tap and those after it.
+
+    With the middle at time zero the response is real, which takes half the time of `kernel_response`, forward and
+    backward.
+
+    Args:
+        half_kernels: Shape ``(n_filters, (kernel_size + 1) // 2)``, the middle tap first.
+        n_fft: Even transform length in samples, at least ``kernel_size``.
+
+    Returns:
+        Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
+
+    Raises:
+        ValueError: If ``n_fft`` is smaller than the kernels.
+
+    Example:
+        >>> even_kernel_response(torch.tensor([[2.0, 1.0]]), 4)  # the kernel 1, 2, 1
+        tensor([[16.,  4.,  0.]])
+    """
+    kernel_size = 2 * half_kernels.shape[-1] - 1
+    if n_fft < kernel_size:
+        raise ValueError(f"n_fft must be at least kernel_size={kernel_size}, got {n_fft}")
+    # This is hfft(half_kernels, n_fft) without its complex padding, which the ONNX exporter does not know: zeros become
+    # the imaginary part and the higher taps.
+    padded = F.pad(half_kernels[..., None], (0, 1, 0, n_fft // 2 + 1 - half_kernels.shape[-1]))
+    spectrum = torch.view_as_complex(padded)
+    response: Tensor = torch.fft.irfft(spectrum, n=n_fft, norm="forward")[:, : n_fft // 2 + 1].square()
+    return response

@@ -1,0 +1,176 @@
+"""Save a front-end into a folder or a repository, and load it from there."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+
+from learnable_frontends import Frontend
+from learnable_frontends.pretrained.card import write_card
+from learnable_frontends.pretrained.reading import CONFIG, TENSORS, restore
+from learnable_frontends.pretrained.registry import describe
+from learnable_frontends.pretrained.writing import contents, write_files
+
+__all__ = ["from_pretrained", "push_to_hub", "save_pretrained"]
+
+CARD = "README.md"
+
+
+def save_pretrained(frontend: Frontend, folder: str | os.PathLike[str]) -> None:
+    """Save a front-end into a folder: ``config.json`` and ``model.safetensors``.
+
+    The configuration has the settings of the constructor, in Hz and samples. The tensors are the state dict and what
+    settings do not make again, such as the samples of the frame window. Before a file is written, the front-end is
+    loaded from what would be in it and compared.
+
+    Each file is replaced as a whole, and the configuration, which is written last, knows the checksum of the tensors:
+    a folder in which saving was cut off does not load.
+
+    Args:
+        frontend: A front-end of the package, or of a class that was given to `register`; on any device.
+        folder: Where to; made if it is not there.
+
+    Raises:
+        TypeError: If ``frontend`` is not a front-end, or it or a module in it is of a class that is not known.
+        ValueError: If it would not load as it is: a setting or parameter is not finite, or it has other tensors than
+            its constructor makes.
+
+    Example:
+        >>> import tempfile
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> bank = CosGaussFilterbank(16000, n_filters=40)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pretrained(bank, folder)
+        ...     sorted(os.listdir(folder))
+        ['config.json', 'model.safetensors']
+    """
+    write_files(Path(folder), contents(frontend, Path(folder)))
+
+
+def from_pretrained(
+    folder_or_repo_id: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> Frontend:
+    """Load a front-end from a folder, or from a repository on the Hugging Face Hub.
+
+    It has the settings, parameters and first values of the one that was saved, and on the same machine its output bit
+    for bit. Filters that did not ask for gradients do not, and a frozen front-end is frozen. It is on the CPU and in
+    training mode, as every new module; nothing in this package depends on the mode. A transform that was chosen with
+    `set_transform` is not kept.
+
+    Nothing in the files is executed or imported: classes are looked up by name among those of this package and those
+    given to `register`, and files that break a rule are refused. What the tensors make of sounds is up to who made
+    them; name a commit as ``revision`` to get what you have looked at.
+
+    Args:
+        folder_or_repo_id: A folder; or ``"owner/name"``, unless there is a folder of that name.
+        revision: Branch, tag or commit of the repository; ``None`` means its main branch.
+        token: For private repositories; ``None`` means the one that is logged in.
+        cache_dir: Where downloads are kept; ``None`` means the cache of ``huggingface_hub``.
+        local_files_only: Whether to load only what is there already.
+
+    Returns:
+        The front-end.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or a file is not in it.
+        ValueError: If ``revision`` is given for a folder, or a file breaks a rule: the message has the file, the rule
+            and the value.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
+        >>> bank = MultiHeadRelevance(CosGaussFilterbank(16000, n_filters=40), n_heads=2)
+        >>> waveform = torch.randn(16000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pretrained(bank, folder)
+        ...     torch.equal(from_pretrained(folder)(waveform), bank(waveform))
+        True
+    """
+    folder = Path(folder_or_repo_id)
+    if folder.is_dir():
+        if revision is not None:
+            raise ValueError(f"revision must be None for a folder, got {revision!r} ({folder})")
+    elif isinstance(folder_or_repo_id, str) and _is_repo_id(folder_or_repo_id):
+        downloaded = snapshot_download(
+            folder_or_repo_id,
+            revision=revision,
+            token=token,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=local_files_only,
+            allow_patterns=[CONFIG, TENSORS],
+        )
+        folder = Path(str(downloaded))
+    else:
+        raise FileNotFoundError(
+            f"folder_or_repo_id must be a folder or 'owner/name' on the Hub, got {str(folder_or_repo_id)!r}"
+        )
+    return restore(folder)
+
+
+def push_to_hub(
+    frontend: Frontend,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    card: bool = True,
+    commit_message: str = "Save a front-end",
+) -> str:
+    """Save a front-end into a repository on the Hugging Face Hub, in one commit; the repository is made if need be.
+
+    Args:
+        frontend: As for `save_pretrained`.
+        repo_id: ``"owner/name"``.
+        private: Whether a new repository is private; ``None`` means the owner's default.
+        revision: Branch; ``None`` means the main one.
+        token: ``None`` means the one that is logged in.
+        card: Whether to write ``README.md`` too, with the settings and the line that loads it; it replaces the one
+            that is there.
+        commit_message: First line of the commit.
+
+    Returns:
+        The commit, which `from_pretrained` takes as ``revision``.
+
+    Raises:
+        TypeError: As `save_pretrained`.
+        ValueError: As `save_pretrained`, or if ``repo_id`` is not of that form.
+
+    Example:
+        >>> commit = push_to_hub(frontend, "owner/name")  # doctest: +SKIP
+        >>> frontend = from_pretrained("owner/name", revision=commit)  # doctest: +SKIP
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> push_to_hub(CosGaussFilterbank(16000), "name")
+        Traceback (most recent call last):
+        ValueError: repo_id must be 'owner/name', got 'name'
+    """
+    if not _is_repo_id(repo_id):
+        raise ValueError(f"repo_id must be 'owner/name', got {repo_id!r}")
+    files = contents(frontend, Path(repo_id))
+    if card:
+        files[CARD] = write_card(describe(frontend), repo_id).encode()
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(Path(folder), files)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            revision=revision,
+            commit_message=commit_message,
+            allow_patterns=list(files),
+        )
+    return str(commit.oid)
+
+
+def _is_repo_id(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII) is not None

@@ -1,0 +1,150 @@
+"""Classes that can be saved and loaded, and the settings that make a module of each again."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from learnable_frontends import (
+    PCEN,
+    CosGaussFilterbank,
+    Decibels,
+    Log,
+    MelFrontend,
+    MultiHeadRelevance,
+    SincFilterbank,
+)
+
+__all__ = ["OWN", "SETTINGS", "STAND_INS", "describe", "plain", "register"]
+
+Module = TypeVar("Module", bound=type[nn.Module])
+Reader = Callable[[Any], Any]
+
+# Arguments that are given these values instead of settings: the samples of a window are in the tensors.
+STAND_INS: dict[str, Any] = {"window": torch.ones}
+
+
+def _arguments(cls: type[nn.Module]) -> list[inspect.Parameter]:
+    return list(inspect.signature(cls).parameters.values())
+
+
+def _reader(name: str) -> Reader:
+    """How the value that an argument of the constructor had is read from a module: ``name``, or ``_name``."""
+    return lambda module: getattr(module, f"_{name}") if hasattr(module, f"_{name}") else getattr(module, name)
+
+
+def _all_arguments(cls: type[nn.Module]) -> dict[str, Reader]:
+    return {argument.name: _reader(argument.name) for argument in _arguments(cls) if argument.name not in STAND_INS}
+
+
+# For each class the arguments of its constructor, and how they are read from a module. What is not here is in tensors.
+SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
+    CosGaussFilterbank: _all_arguments(CosGaussFilterbank),
+    SincFilterbank: _all_arguments(SincFilterbank),
+    MelFrontend: _all_arguments(MelFrontend),
+    MultiHeadRelevance: {
+        argument.name: attrgetter(argument.name if argument.name == "frontend" else f"relevance.{argument.name}")
+        for argument in _arguments(MultiHeadRelevance)
+    },
+    Log: {"offset": attrgetter("offset"), "learn": lambda log: log.log_offset is not None},
+    Decibels: _all_arguments(Decibels),
+    PCEN: {"n_filters": attrgetter("n_filters"), "eps": attrgetter("eps")},  # what does not learn is a fixed parameter
+    nn.Identity: {},
+}
+OWN = tuple(SETTINGS)
+
+
+def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
+    """Let front-ends or compressions of a class from outside the package be saved and loaded.
+
+    Call it once after the class is defined, in the program that saves and in the one that loads; as a decorator it does
+    so. Settings are arguments of the constructor that the module keeps as attributes of that name, or of that name
+    after an underscore: numbers, names and flags, lists of them, or modules of known classes. ``window`` needs no
+    attribute: its samples are in the tensors.
+
+    Args:
+        cls: A class of modules; its name, without that of its module, is what a file has.
+        settings: Names of its settings; ``None`` means all arguments of the constructor but ``window``.
+            Name them if some argument only sets the first value of a parameter.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        TypeError: If ``cls`` is not a class of modules.
+        ValueError: If another class has its name, ``settings`` are not arguments of its constructor, or an argument
+            without a default is not among them.
+
+    Example:
+        >>> import tempfile
+        >>> from learnable_frontends.pretrained import from_pretrained, save_pretrained
+        >>> @register
+        ... class NarrowFilterbank(CosGaussFilterbank):
+        ...     def __init__(self, sample_rate, n_filters=40, *, f_max=None, window=torch.hann_window):
+        ...         super().__init__(sample_rate, n_filters, f_max=f_max, window=window, width=10.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pretrained(NarrowFilterbank(16000), folder)
+        ...     from_pretrained(folder).widths[0]
+        tensor(10.)
+    """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(f"cls must be a class of modules, got {cls!r}")
+    again = [other for other in SETTINGS if other.__name__ == cls.__name__]  # defined anew in a notebook
+    for other in again:
+        if other in OWN or (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"cls must have a name of its own, got {cls.__name__}, which {other!r} has")
+    arguments = inspect.signature(cls).parameters
+    named = [name for name, a in arguments.items() if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
+    if settings is None:
+        if len(named) < len(arguments):
+            raise ValueError(f"settings must be given for {cls.__name__}, whose constructor takes any, got None")
+        settings = [name for name in named if name not in STAND_INS]
+    elif len(named) == len(arguments) and not set(settings) <= set(named):
+        raise ValueError(f"settings must be arguments of {cls.__name__}, {named}, got {list(settings)}")
+    needed = {name for name in named if arguments[name].default is inspect.Parameter.empty} - STAND_INS.keys()
+    if missing := needed - set(settings):
+        raise ValueError(f"settings must have {sorted(missing)}, which {cls.__name__} needs, got {list(settings)}")
+    for other in again:
+        del SETTINGS[other]
+    inherited = {name: read for base in reversed(cls.__mro__) for name, read in SETTINGS.get(base, {}).items()}
+    SETTINGS[cls] = {name: inherited.get(name, _reader(name)) for name in settings}
+    return cls
+
+
+def describe(module: nn.Module) -> dict[str, Any]:
+    """Return the class and the settings of a module, as they are in the configuration."""
+    cls = type(module)
+    if cls not in SETTINGS:
+        raise TypeError(
+            f"frontend must be made of known classes to be saved, got {cls.__name__} (make it known by "
+            f"learnable_frontends.pretrained.register({cls.__name__}), here and where it is loaded)"
+        )
+    settings = {}
+    for name, read in SETTINGS[cls].items():
+        try:
+            settings[name] = plain(name, read(module))
+        except AttributeError as error:
+            raise TypeError(f"{cls.__name__} must keep its setting {name!r} as an attribute, got {error}") from error
+    return {"class": cls.__name__, "settings": settings}
+
+
+def plain(name: str, value: Any) -> Any:
+    """Return the value of a setting as JSON has it."""
+    if isinstance(value, nn.Module):
+        return describe(value)
+    if hasattr(value, "tolist"):  # of torch and NumPy
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(name, item) for item in value]
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Real) and math.isfinite(value):
+        return int(value) if isinstance(value, Integral) else float(value)
+    raise ValueError(f"{name} must be a finite number, a name, a flag or a list of them to be saved, got {value!r}")

@@ -1,0 +1,73 @@
+"""What a front-end holds beside its settings: its state dict, and constants that settings do not make again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends import Filterbank
+from learnable_frontends._constants import Constants
+
+__all__ = ["constants_of", "plain_defaults", "required_constants", "tensors_to_store"]
+
+
+def constants_of(frontend: nn.Module) -> dict[str, tuple[Constants, str]]:
+    """Return each constant of a front-end's modules by the name that it has in a file."""
+    found: dict[str, tuple[Constants, str]] = {}
+    for path, module in frontend.named_modules():
+        constants = getattr(module, "_constants", None)
+        if isinstance(constants, Constants):
+            prefix = f"{path}.constants" if path else "constants"
+            found |= {f"{prefix}.{name}": (constants, name) for name in constants.arrays}
+    return found
+
+
+def required_constants(frontend: nn.Module) -> set[str]:
+    """Return the names of constants that a file must have: windows, which settings do not describe."""
+    windows = {id(module._constants) for module in frontend.modules() if isinstance(module, Filterbank)}
+    return {
+        key
+        for key, (constants, name) in constants_of(frontend).items()
+        if id(constants) in windows and name in ("window", "frame_window")
+    }
+
+
+def tensors_to_store(frontend: nn.Module, made: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a front-end that one just made from its settings does not have.
+
+    Raises:
+        ValueError: If it has others than its settings make, in name or shape.
+    """
+    state, blanks = frontend.state_dict(), made.state_dict()
+    constants, remade = constants_of(frontend), constants_of(made)
+    # The matrices of `Frontend.set_transform` are there or not by choice; a loaded front-end has the FFT.
+    chosen = {key for key, (_, name) in constants.items() if name == "dft_bases"} - remade.keys()
+    odd = (state.keys() ^ blanks.keys()) | ((constants.keys() - chosen) ^ remade.keys())
+    odd |= {name for name in state.keys() & blanks.keys() if state[name].shape != blanks[name].shape}
+    for key in constants.keys() & remade.keys():
+        (own, name), (other, _) = constants[key], remade[key]
+        odd |= {key} if own[name].shape != other[name].shape else set()
+    if odd:
+        raise ValueError(f"frontend must have the tensors that its settings make, got others: {sorted(odd)}")
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    for key in remade:
+        (own, name), (other, _) = constants[key], remade[key]
+        if key in required_constants(made) or not np.array_equal(own[name], other[name]):
+            tensors[key] = torch.from_numpy(own[name].copy())
+    return tensors
+
+
+@contextmanager
+def plain_defaults() -> Iterator[None]:
+    """Modules are made in float32 on the CPU, whatever the defaults, and leave random numbers alone."""
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)

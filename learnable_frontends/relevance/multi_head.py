@@ -1,0 +1,183 @@
+"""A front-end with relevance heads behind it, itself a front-end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from learnable_frontends.frontend import Frontend
+from learnable_frontends.relevance.weighting import RelevanceWeighting
+
+__all__ = ["MultiHeadRelevance"]
+
+
+class MultiHeadRelevance(Frontend):
+    """A front-end followed by relevance heads, itself a front-end.
+
+    Args:
+        frontend: Any front-end; its features are weighted.
+        n_heads: Number of parts, 1 to ``frontend.n_filters``.
+        **settings: The keyword arguments of `RelevanceWeighting`: ``context``, ``hidden``, ``split``,
+            ``first_layer``, ``gate``, ``skip``.
+
+    Shape:
+        - Input: ``(..., time)``, floating point.
+        - Output: that of ``frontend``.
+
+    Raises:
+        TypeError: If ``frontend`` is not a front-end, or as `RelevanceWeighting`.
+        ValueError: As `RelevanceWeighting`.
+
+    Example:
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> frontend = MultiHeadRelevance(CosGaussFilterbank(sample_rate=44100, n_filters=80), n_heads=2, context=10)
+        >>> frontend(torch.randn(44100)).shape
+        torch.Size([80, 101])
+
+    Source: Dutta et al. 2021.
+    """
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        n_heads: int = 2,
+        *,
+        context: int = 10,
+        hidden: int = 50,
+        split: str | Sequence[int] = "contiguous",
+        first_layer: str = "linear",
+        gate: str = "sigmoid",
+        skip: bool = True,
+    ) -> None:
+        super().__init__()
+        if not isinstance(frontend, Frontend):
+            raise TypeError(
+                f"frontend must be a Frontend such as CosGaussFilterbank, got {type(frontend).__name__} "
+                "(RelevanceWeighting takes features of any origin)"
+            )
+        self.frontend: Frontend = frontend
+        self.relevance = RelevanceWeighting(
+            frontend.n_filters,
+            n_heads,
+            context=context,
+            hidden=hidden,
+            split=split,
+            first_layer=first_layer,
+            gate=gate,
+            skip=skip,
+        )
+
+    @property
+    def sample_rate(self) -> float:  # type: ignore[override] # a property here and below: the front-end may be replaced
+        """Samples per second of the waveform."""
+        return self.frontend.sample_rate
+
+    @property
+    def n_filters(self) -> int:  # type: ignore[override]
+        """Rows of the features."""
+        return self.frontend.n_filters
+
+    @property
+    def hop_length(self) -> int:  # type: ignore[override]
+        """Samples from frame to frame."""
+        return self.frontend.hop_length
+
+    @property
+    def f_min(self) -> float:  # type: ignore[override]
+        """Lower end of the band in Hz."""
+        return self.frontend.f_min
+
+    @property
+    def f_max(self) -> float:  # type: ignore[override]
+        """Upper end of the band in Hz."""
+        return self.frontend.f_max
+
+    @property
+    def n_fft(self) -> int:  # type: ignore[override]
+        """Length in samples of the wrapped front-end's transform."""
+        return self.frontend.n_fft
+
+    @property
+    def center_frequencies(self) -> Tensor:
+        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
+        return self.frontend.center_frequencies
+
+    @property
+    def bandwidths(self) -> Tensor:
+        """Bandwidth of each filter in Hz, that of the wrapped front-end."""
+        return self.frontend.bandwidths
+
+    def power_response(self, n_fft: int) -> Tensor:
+        """Return the power gain of each filter of the wrapped front-end."""
+        return self.frontend.power_response(n_fft)
+
+    def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute the energies of the wrapped front-end, before compression and heads."""
+        return self.frontend.energies(waveform, lengths)
+
+    def masks(self, waveform: Tensor) -> Tensor:
+        """Compute the weight of each bin, in (0, 1): ``(..., time)`` to ``(..., n_filters, frames)``."""
+        return self.relevance.masks(self.frontend(waveform))
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute weighted features, as `Frontend.forward`; heads read zeros beyond the end of each clip."""
+        if lengths is None:
+            weighted: Tensor = self.relevance(self.frontend(waveform))
+            return weighted
+        features, frames = self.frontend(waveform, lengths)
+        return self.relevance(features), frames
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the frames of waveforms of ``lengths`` samples, those of the wrapped front-end."""
+        return self.frontend.output_lengths(lengths)
+
+    @property
+    def first_frame_center(self) -> float:
+        """Place of the middle of the first frame in the waveform, in samples."""
+        return self.frontend.first_frame_center
+
+    @property
+    def latency(self) -> int:
+        """Samples that must follow the last sample of a frame: heads look ``context`` frames ahead, or a patch."""
+        frames = self.relevance.context if self.relevance.gate == "sigmoid" else 2 * self.relevance.context
+        return self.frontend.latency + frames * self.hop_length
+
+    def resume(
+        self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Compute the features that a chunk completes, as `Frontend.resume`; heads see zeros beyond the end."""
+        before = {"frontend": None, "features": None} if state is None else state
+        features, inner = self.frontend.resume(chunk, before["frontend"], ends=ends)
+        held = before["features"]
+        if held is None:
+            # Heads with a sigmoid look back: on zeros at first.
+            past = self.relevance.context if self.relevance.gate == "sigmoid" else 0
+            held = features.new_zeros(*features.shape[:-1], past)
+        weighted, held = _weigh(self.relevance, torch.cat([held, features], dim=-1), ends)
+        return weighted, {"frontend": inner, "features": held.clone()}
+
+
+def _weigh(relevance: RelevanceWeighting, held: Tensor, ends: bool) -> tuple[Tensor, Tensor]:
+    """Weight the frames that heads have seen enough for; return them, and the frames to be held.
+
+    Args:
+        relevance: The heads.
+        held: Frames, ``(..., n_filters, frames)``: from the first that is not weighted yet, or with a sigmoid gate from
+            ``context`` frames before it.
+        ends: Whether they are the last: the heads themselves add the zeros beyond them.
+    """
+    context, frames = relevance.context, held.shape[-1]
+    if relevance.gate == "softmax":
+        patch = 2 * context + 1
+        before, ready = 0, frames if ends else frames // patch * patch
+        seen = held[..., :ready]
+    else:
+        before, ready = context, max(0, frames - context if ends else frames - 2 * context)
+        seen = held
+    if not ready:
+        return held[..., :0], held
+    weighted: Tensor = relevance(seen)
+    return weighted[..., before : before + ready], held[..., ready:]
