@@ -162,7 +162,7 @@ def test_wheel_holds_the_typed_package_and_nothing_else(wheel):
     assert {f"{PACKAGE}/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*.py")} <= set(names)
     assert {name.split("/")[0] for name in names} == {PACKAGE, f"{PACKAGE}-{learnable_frontends.__version__}.dist-info"}
     runtime = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
-    assert {line.split()[1].split(">")[0] for line in runtime} == {"torch", "numpy"}
+    assert {line.split()[1].split(">")[0] for line in runtime} == {"torch", "numpy", "typing-extensions"}
 
 
 def test_no_file_is_longer_than_250_lines():
