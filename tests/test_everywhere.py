@@ -224,7 +224,8 @@ def test_two_processes_take_the_steps_of_one(two_processes, wrapper):
         learn(expected, *batch())
     for results in two_processes:
         for name, tensor in expected.named_parameters():
-            assert_close(results[wrapper][name], tensor, **SINGLE)
+            # Two steps on sums of halves, in float32 and on one thread or two.
+            assert_close(results[wrapper][name], tensor, rtol=1e-4, atol=1e-5)
     assert not torch.equal(expected[0].frontend.raw_center, classifier()[0].frontend.raw_center)
 
 
