@@ -257,7 +257,8 @@ def _line(seconds: float, probabilities: Tensor, classes: list[str], top: int) -
 def _summary(heard: Heard, live: LiveClassifier, sound: Sound, frontend: Any, chunk: float) -> str:
     from learnable_frontends.plotting.drawing import innermost
 
-    rate, bank = frontend.sample_rate, innermost(frontend)
+    rate = frontend.sample_rate
+    bank: Any = innermost(frontend)
     frame = bank.framing.span / rate
     parts = {"chunk": chunk / 1000, "frame": frame, "heads": live.stream.latency / rate, "resampler": sound.delay}
     said = " + ".join(f"{1000 * value:.0f} ms {name}" for name, value in parts.items() if value)
@@ -281,7 +282,8 @@ def _plot(heard: Heard, frontend: Any, classes: list[str], path: Path) -> None:
     fig = make_figure((11.0, 7.0))
     top, bottom = fig.subplots(2, sharex=True)
     # A frame is drawn around its middle.
-    hop, length = frontend.hop_length, innermost(frontend).framing.span
+    bank: Any = innermost(frontend)
+    hop, length = frontend.hop_length, bank.framing.span
     first = (0.5 * length - 0.5 * hop) / frontend.sample_rate
     extent = (first, first + features.shape[-1] * hop / frontend.sample_rate, -0.5, frontend.n_filters - 0.5)
     picture = F.adaptive_avg_pool1d(features, columns).numpy()
