@@ -19,6 +19,7 @@ def band_energies(power: Tensor, response: Tensor) -> Tensor:
         Energies, shape ``(..., n_filters, frames)``.
 
     Example:
+        >>> import torch
         >>> band_energies(torch.ones(5, 3), torch.ones(2, 3)).shape
         torch.Size([2, 5])
     """
@@ -41,6 +42,7 @@ def conv_energies(frames: Tensor, kernels: Tensor, padding: str) -> Tensor:
         Energies, shape ``(batch, n_filters, frames)``.
 
     Example:
+        >>> import torch
         >>> conv_energies(torch.ones(1, 1, 2), torch.ones(1, 2), "full")  # 1, 2, 1
         tensor([[[2.]]])
     """
