@@ -1,3 +1,5 @@
+import copy
+import pickle
 from unittest import mock
 
 import numpy as np
@@ -7,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.aot_autograd import make_boxed_func
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -14,6 +18,18 @@ from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadReleva
 from learnable_frontends.relevance import blocked
 
 pytestmark = pytest.mark.usefixtures("double")
+
+KINDS = [{"gate": gate, "first_layer": layer} for gate in ("sigmoid", "softmax") for layer in ("linear", "conv")]
+SPLITS = [{"split": "contiguous"}, {"split": "even-odd"}, {"split": [4, 2]}, {"n_heads": 1}]
+kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(kind.values()))
+splits = pytest.mark.parametrize("split", SPLITS, ids=str)
+
+
+def small(kind, split=None, seed=0):
+    """Heads for six filters, the same ones for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return RelevanceWeighting(6, **{"context": 1, "hidden": 3, **kind, **(split or {})})
 
 
 def network(relevance, head):
@@ -92,7 +108,7 @@ def configurations(draw):
 def test_heads_equal_separate_networks(settings, frames, block, seed):
     torch.manual_seed(seed)
     relevance = RelevanceWeighting(**settings)
-    features = 3 * torch.randn(2, settings["n_filters"], frames)
+    features = 3 * torch.randn(3, settings["n_filters"], frames)
     parts = parts_of(settings["n_filters"], settings["n_heads"], settings["split"])
     expected = torch.stack([masks_of_separate_networks(relevance, clip, parts) for clip in features])
     with mock.patch.multiple(blocked, CPU_BLOCK=block, THREADS_BLOCK=block):  # whole, and cut into blocks of every size
@@ -171,14 +187,17 @@ def test_features_keep_their_type(noise, dtype, first_layer):
     assert_close(weighted.double(), exact, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("gate", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("first_layer", ["linear", "conv"])
-@pytest.mark.parametrize("block", [1, 30, 2**19])
-@pytest.mark.parametrize("kept", [0, 2**22])
-def test_gradients_of_features_and_parameters_equal_differences(noise, gate, first_layer, block, kept):
-    relevance = RelevanceWeighting(5, 2, context=1, hidden=3, gate=gate, first_layer=first_layer, split=[3, 2])
+@pytest.mark.parametrize(
+    ("kind", "block", "kept"),
+    # A pair of a filter and a clip has 9 hidden units: one pair; two of three clips and one; three of four filters and
+    # one; and all.
+    [(KINDS[0], block, kept) for block in (1, 20, 90, 2**19) for kept in (0, 2**22)]
+    + [(kind, 1, 0) for kind in KINDS[1:]],
+)
+def test_gradients_of_features_and_parameters_equal_differences(noise, kind, block, kept):
+    relevance = RelevanceWeighting(4, 2, context=1, hidden=3, split=[2, 2], **kind)
     names, parameters = zip(*relevance.named_parameters(), strict=True)
-    features = (10 * noise(2, 5, 4, dtype=torch.float64)).requires_grad_()
+    features = (10 * noise(3, 4, 3, dtype=torch.float64)).requires_grad_()
 
     def weighted(features, *parameters):
         return torch.func.functional_call(relevance, dict(zip(names, parameters, strict=True)), (features,))
@@ -187,11 +206,12 @@ def test_gradients_of_features_and_parameters_equal_differences(noise, gate, fir
         assert torch.autograd.gradcheck(weighted, (features, *parameters))
 
 
-@pytest.mark.parametrize("first_layer", ["linear", "conv"])
-@pytest.mark.parametrize("split", ["even-odd", [2, 4, 1]])
+@pytest.mark.parametrize(
+    ("first_layer", "split"), [("linear", "even-odd"), ("linear", [2, 4, 1]), ("conv", "even-odd")]
+)
 def test_gradients_of_three_heads_in_other_splits_equal_differences(noise, first_layer, split):
-    relevance = RelevanceWeighting(7, 3, context=2, hidden=2, first_layer=first_layer, split=split)
-    features = (3 * noise(1, 7, 5, dtype=torch.float64)).requires_grad_()
+    relevance = RelevanceWeighting(7, 3, context=1, hidden=2, first_layer=first_layer, split=split)
+    features = (3 * noise(1, 7, 4, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(relevance.masks, features)
     for parameter in relevance.parameters():
         assert torch.autograd.gradcheck(lambda _: relevance(features.detach()), parameter)
@@ -240,8 +260,8 @@ def test_differentiating_twice_is_refused_but_with_convolutions_possible(noise):
     with pytest.raises(RuntimeError, match=r"^relevance heads can be differentiated once only"):
         gradient.sum().backward()
     for settings in ({"first_layer": "conv"}, {"gate": "softmax"}):
-        relevance = RelevanceWeighting(5, 2, context=1, hidden=2, **settings)
-        assert torch.autograd.gradgradcheck(relevance, features)
+        relevance = RelevanceWeighting(4, 2, context=1, hidden=2, **settings)
+        assert torch.autograd.gradgradcheck(relevance, features[:1, :4, :5].detach().requires_grad_())
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no batching rule for unfold's gradient
@@ -267,20 +287,140 @@ def test_function_transforms_equal_loops(noise, settings):
     assert_close(ensemble, torch.stack([loss({n: v[i] for n, v in several.items()}, clips) for i in range(2)]))
 
 
-@pytest.mark.parametrize("settings", [{}, {"first_layer": "conv"}, {"gate": "softmax"}, {"split": "even-odd"}])
-def test_exports_with_dynamic_batch_and_frames(noise, settings):
-    relevance = RelevanceWeighting(6, 3, context=2, **settings).float()
-    dynamic = torch.export.Dim.DYNAMIC
-    exported = torch.export.export(relevance, (noise(2, 6, 40),), dynamic_shapes=({0: dynamic, 2: dynamic},)).module()
-    for shape in ((2, 6, 40), (3, 6, 57), (5, 6, 24)):
+@pytest.mark.parametrize(
+    ("kind", "strict", "called"), [(KINDS[0], True, True), (KINDS[1], False, False), (KINDS[2], False, True)]
+)
+def test_exports_with_dynamic_batch_and_frames(noise, kind, strict, called):
+    relevance = RelevanceWeighting(6, 3, context=2, split="even-odd", **kind).float()
+    if called:
+        relevance(noise(2, 6, 9))
+    dynamic = ({0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC},)
+    exported = torch.export.export(relevance, (noise(2, 6, 40),), dynamic_shapes=dynamic, strict=strict).module()
+    for shape in ((2, 6, 40), (3, 6, 57), (5, 6, 9)):
         features = noise(*shape)
         assert_close(exported(features), relevance(features), rtol=1e-5, atol=1e-5)
+    features[1, 2, 3] = torch.nan
+    assert_close(exported(features), relevance(features), rtol=1e-5, atol=1e-5, equal_nan=True)
+    assert type(relevance._constants.tensor("head_of_filter", torch.int64, torch.device("cpu"))) is torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_heads", "called"), [(KINDS[1], 1, False), (KINDS[1], 2, True), (KINDS[2], 1, True)]
+)
+def test_compiled_heads_learn_the_same(noise, kind, n_heads, called):
+    relevance, features = small(kind, {"n_heads": n_heads}), noise(2, 6, 9, dtype=torch.float64).requires_grad_()
+    inputs = [features, *relevance.parameters()]
+    if called:
+        relevance(features)
+    operations = set()
+
+    def forward(graph, _):
+        operations.update(str(node.target) for node in graph.graph.nodes)
+        return make_boxed_func(graph.forward)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(relevance, fullgraph=True, backend=aot_autograd(fw_compiler=forward))
+    results = [
+        (weighted, torch.autograd.grad(weighted.square().sum(), inputs))
+        for weighted in (compiled(features), relevance(features))
+    ]
+    assert_close(*results)
+    if n_heads == 1 and kind["gate"] == "sigmoid":  # inductor cannot compile the gradient of an index into one number
+        assert not any("index" in operation for operation in operations)
 
 
 def test_heads_learn_the_same_on_features_that_need_no_gradient(noise):
     relevance, features = RelevanceWeighting(5, 2, context=1), noise(2, 5, 9, dtype=torch.float64)
     expected = torch.autograd.grad(relevance(features.clone().requires_grad_()).sum(), list(relevance.parameters()))
     assert_close(torch.autograd.grad(relevance(features).sum(), list(relevance.parameters())), expected, rtol=0, atol=0)
+
+
+@kinds
+@splits
+@pytest.mark.parametrize("assign", [False, True])
+def test_heads_built_without_memory_and_then_loaded_are_those_that_were_saved(noise, kind, split, assign):
+    saved, features = small(kind, split), noise(2, 6, 9, dtype=torch.float64)
+    with torch.device("meta"):
+        built = small(kind, split, seed=1)
+    assert built(features.to("meta")).shape == features.shape
+    assert built.parts == saved.parts
+    if not assign:
+        built.to_empty(device="cpu")
+    built.load_state_dict(saved.state_dict(), assign=assign)
+    assert not list(built.buffers())  # to_empty leaves uninitialized memory in these
+    assert_close(built(features), saved(features), rtol=0, atol=0)
+
+
+def test_constants_do_not_come_from_constructors_that_frameworks_patch(noise):
+    saved, features = small(KINDS[2], {"split": "even-odd"}), noise(6, 9, dtype=torch.float64)
+    names = ("empty", "zeros", "ones", "full", "tensor", "arange")
+    made = {name: getattr(torch, name) for name in names}
+
+    def on_meta(name):  # as accelerate.init_empty_weights(include_buffers=True)
+        return lambda *args, **kwargs: made[name](*args, **{**kwargs, "device": "meta"})
+
+    with mock.patch.multiple(torch, **{name: on_meta(name) for name in names}):
+        built = small(KINDS[2], {"split": "even-odd"}, seed=1)
+    assert built.weight1.is_meta
+    built.load_state_dict(saved.state_dict(), assign=True)
+    assert_close(built(features), saved(features), rtol=0, atol=0)
+
+
+@kinds
+def test_copies_and_pickles_of_heads_weight_the_same(noise, kind):
+    relevance, features = small(kind, {"split": "even-odd"}), noise(2, 6, 9, dtype=torch.float64)
+    weighted = relevance(features)
+    for other in (copy.deepcopy(relevance), pickle.loads(pickle.dumps(relevance))):
+        assert_close(other(features), weighted, rtol=0, atol=0)
+        assert repr(other) == repr(relevance)
+
+
+@kinds
+def test_heads_first_called_in_inference_mode_learn_as_others_do(noise, kind):
+    features = noise(2, 6, 9, dtype=torch.float64)
+    gradients = []
+    for called in (False, True):
+        relevance = small(kind)
+        if called:
+            with torch.inference_mode():
+                relevance(features)
+        gradients.append(torch.autograd.grad(relevance(features).square().sum(), list(relevance.parameters())))
+    assert_close(*gradients, rtol=0, atol=0)
+
+
+@kinds
+@splits
+@pytest.mark.parametrize("shape", [(6, 0), (2, 6, 0), (0, 6, 9), (2, 0, 6, 9), (0, 6, 0)])
+def test_no_frames_or_no_clips_give_none_and_gradients_of_zero(kind, split, shape):
+    relevance, features = small(kind, split), torch.ones(shape, requires_grad=True)
+    for call in (relevance, relevance.masks):
+        output = call(features)
+        assert output.shape == shape
+        gradients = torch.autograd.grad(output.sum(), [features, *relevance.parameters()])
+        assert gradients[0].shape == shape
+        assert not any(gradient.any() for gradient in gradients)
+
+
+@kinds
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_reaches_masks_of_its_own_context_or_patch_only(noise, kind, plain, value):
+    relevance = RelevanceWeighting(6, 2, context=2, hidden=3, split="even-odd", **kind)
+    clean = noise(2, 6, 43, dtype=torch.float64)
+    expected, patch = relevance.masks(clean), 2 * relevance.context + 1
+    for frame in (0, 7, 20, 42):  # in both gates and rows of 16 windows: at the ends, and amid them
+        features = clean.clone()
+        features[1, 3, frame] = value
+        reached = torch.zeros(clean.shape, dtype=torch.bool)
+        if kind["gate"] == "sigmoid":
+            reached[1, 3, max(0, frame - 2) : frame + 3] = True
+        else:
+            reached[1, 1::2, frame // patch * patch :][:, :patch] = True
+        with mock.patch.object(torch.compiler, "is_compiling", return_value=plain):  # plain: as in compiled programs
+            masks = relevance.masks(features)
+        assert_close(masks[~reached], expected[~reached], rtol=1e-12, atol=0)  # rounding of the plain form
+        if np.isnan(value) or kind == KINDS[1]:
+            assert masks[reached].isnan().all()
 
 
 def test_weights_start_as_those_of_linear_layers_do():
@@ -318,6 +458,34 @@ def test_heads_stack_on_a_front_end_with_heads_and_in_a_sequential(noise):
     waveform = noise(2, 1000, dtype=torch.float64)
     assert_close(outer(waveform), nn.Sequential(frontend, one, two)(waveform), rtol=0, atol=0)
     assert (outer.sample_rate, outer.n_filters, outer.hop_length) == (8000, 6, 80)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_filters", 7),
+        ("n_heads", 1),
+        ("context", 2),
+        ("hidden", 5),
+        ("split", "even-odd"),
+        ("first_layer", "conv"),
+        ("gate", "softmax"),
+        ("skip", False),
+    ],
+)
+def test_settings_cannot_be_changed(name, value):
+    relevance = RelevanceWeighting(6, 2, split=[4, 2])
+    before = repr(relevance)
+    with pytest.raises(AttributeError, match=rf"^{name} of RelevanceWeighting must stay as it was made, got {value!r}"):
+        setattr(relevance, name, value)
+    assert repr(relevance) == before
+
+
+def test_sizes_of_parts_are_copied():
+    sizes = [4, 2]
+    relevance = RelevanceWeighting(6, 2, split=sizes)
+    sizes.reverse()
+    assert relevance.split == [4, 2]
 
 
 def test_printed_form_shows_the_settings():
@@ -360,6 +528,7 @@ def test_printed_form_shows_the_settings():
             ValueError,
             r"^split must be n_heads=2 positive sizes that sum to n_filters=6, got \[4, 3\]$",
         ),
+        ({"split": 3}, ValueError, r"^split must be 'contiguous', 'even-odd' or the sizes of the parts, got 3$"),
         ({"split": [6, 0]}, ValueError, r"got \[6, 0\]$"),
         ({"split": [3.5, 2.5]}, TypeError, r"^split must be a whole number, got 3.5$"),
         ({"split": [6]}, ValueError, r"got \[6\]$"),
@@ -371,16 +540,20 @@ def test_invalid_settings_are_refused(settings, error, message):
         RelevanceWeighting(**{"n_filters": 6, **settings})
 
 
-def test_whole_floats_count_as_numbers():
-    relevance = RelevanceWeighting(6.0, 2.0, context=1.0, hidden=2.0, split=[4.0, 2.0])
+@pytest.mark.parametrize("kind", [float, np.int64, np.float32])
+def test_whole_floats_and_numbers_of_numpy_count_as_numbers(kind):
+    relevance = RelevanceWeighting(kind(6), kind(2), context=kind(1), hidden=kind(2), split=np.array([4, 2], kind))
     assert relevance.parts == [[0, 1, 2, 3], [4, 5]]
     assert relevance(torch.ones(6, 3)).shape == (6, 3)
+    assert repr(relevance) == repr(RelevanceWeighting(6, 2, context=1, hidden=2, split=[4, 2]))
 
 
 def test_invalid_features_are_refused():
     relevance = RelevanceWeighting(80)
     with pytest.raises(TypeError, match=r"^features must be a floating-point tensor, got torch.int64$"):
         relevance(torch.ones(80, 3, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"^features must be a tensor, got ndarray \(torch.as_tensor makes one\)$"):
+        relevance(np.ones((80, 3), np.float32))
     message = r"^features must have 80 filters on axis -2, got shape \(2, 40, 431\)$"
     with pytest.raises(ValueError, match=message):
         relevance(torch.zeros(2, 40, 431))

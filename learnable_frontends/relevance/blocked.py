@@ -1,42 +1,36 @@
-r"""The networks of relevance heads, evaluated block by block and with a backward pass of their own.
+"""The networks of relevance heads, evaluated block by block and with a backward pass of their own.
 
-The formula is that of `heads.head_logits`, which computes it plainly and holds all hidden units. For clip :math:`b`,
-filter :math:`i` and frame :math:`t`, with :math:`c` frames of context and the parameters of the filter's head,
+The formula is that of `heads.head_logits`: with the parameters of the filter's head and ``c`` frames of context,
+``logits[b, i, t] = weight2 . sigmoid(weight1 @ features[b, i, t - c : t + c + 1] + bias1) + bias2``.
 
-.. math:: y_{b,i,t} = w_2 \cdot \sigma(W_1 \, x_{b,i,t-c \ldots t+c} + b_1) + b_2.
+A *block* is all frames of some filters of some clips, so few that its hidden units stay in the cache. A column of its
+matrices belongs to one frame of one clip. Memory that is *reused* holds one block after another. Forward, for each::
 
-A *block* is all frames of some filters of some clips, few enough that its hidden units stay in the cache. Its matrices
-have one product for each filter and one column for each pair of a clip and a frame. Memory that is *reused* holds one
-block after another. Forward, for each block::
-
-    features   (batch, n_filters, frames), zeros on both sides
-        | overlapping view
-    windows    (filters, window, clips, frames)
+    windows    (filters, window, clips, frames): an overlapping view of the features and zeros on both sides
         | copy
-    columns    (filters, window + 1, clips * frames), the last row ones, for bias1     reused
+    columns    (filters, window + 1, clips * frames), the last row ones, for bias1             reused
         | sigmoid([weight1 bias1] @ columns)
-    hidden     (filters, hidden, clips * frames)                                       reused, or kept if they are few
+    hidden     (filters, hidden, clips * frames)                       reused, or kept for the backward pass if few
         | weight2 @ hidden + bias2
-    logits     (filters, 1, clips * frames)                                            the result
+    logits     (filters, 1, clips, frames)                                                     result
 
-Backward, for each block, with columns and hidden as above (hidden computed again unless kept)::
+Backward, for each, after columns and (unless kept) hidden as above; sums over filters of one head come at the end::
 
-    d_logits @ hidden.T                         is added to d_weight2
-    slopes = d_logits * hidden * (1 - hidden)   are the gradient before the sigmoid, / weight2    reused, over hidden
-    slopes @ columns.T                          is added to d_[weight1 bias1] / weight2
-    (weight1 * weight2).T @ slopes              is the gradient of columns but their last row     reused
-        | copy to rows with zeros between them, read as rows that are one shorter                 reused
+    d_weight2 += hidden @ d_logits.T                                                           result, of each filter
+    slopes     = d_logits * hidden * (1 - hidden), the gradient before the sigmoid / weight2   reused, over hidden
+    d_first   += columns @ slopes.T, the gradient of [weight1 bias1].T / weight2               result, of each filter
+    d_columns  = (weight1 * weight2).T @ slopes                                                reused
+        | copy to rows that end in zeros, read as rows that are one shorter                    reused
     diagonals  (filters, clips, window, frames + window - 1): row k moved by k frames
         | sum over the window
-    d_features, with both sides                                                                   the result
-
-The gradients of the parameters are collected filter by filter, and added up for each head at the end.
+    d_features, and what both sides would get                                                  result
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -50,16 +44,17 @@ CPU_BLOCK, THREADS_BLOCK, DEVICE_BLOCK = 2**19, 3 * 2**19, 2**27
 # Hidden units of a batch that are kept for the backward pass; of a larger batch none are.
 KEPT = 2**22
 
+Part = TypeVar("Part", "_Forward", "_Backward")
+
 
 def blocked_head_logits(
     features: Tensor, heads: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor
 ) -> Tensor:
     """Evaluate ``weight2 . sigmoid(weight1 @ window + bias1) + bias2`` for the window around each bin.
 
-    Equal to `heads.head_logits` with the parameters of each filter's head, on windows with zeros beyond the ends of
-    the features. All hidden units of a batch take far more memory than its features, and moving them takes longer than
-    computing them. Here one block of them is computed, used and overwritten by the next, and computed again in the
-    backward pass, unless there are few.
+    This equals `heads.head_logits` of windows with zeros beyond the ends of the features. The hidden units of a batch
+    are far more numbers than its features, and moving them takes longer than computing them. Here those of a block are
+    computed, used, overwritten by the next block, and computed again in the backward pass, unless there are few.
 
     Args:
         features: Shape ``(batch, n_filters, frames)``, with at least one frame.
@@ -76,8 +71,7 @@ def blocked_head_logits(
         RuntimeError: If it is differentiated twice.
 
     Example:
-        >>> zero = torch.zeros(1, 5)
-        >>> heads = torch.zeros(2, dtype=torch.int64)
+        >>> heads, zero = torch.zeros(2, dtype=torch.int64), torch.zeros(1, 5)
         >>> blocked_head_logits(torch.randn(1, 2, 9), heads, torch.zeros(1, 5, 3), zero, zero, torch.ones(1)).unique()
         tensor([1.])
     """
@@ -90,20 +84,36 @@ def blocked_head_logits(
     return logits
 
 
-class _Logits(torch.autograd.Function):
+class _ItemByItem(torch.autograd.Function):
+    """A function that `torch.vmap` maps by one call for each item."""
+
+    @classmethod
+    def vmap(cls, _: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
+        by_item = (repeat(a) if d is None else a.unbind(d) for a, d in zip(args, dims, strict=True))
+        calls = [cls.apply(*item) for item in zip(*by_item, strict=False)]  # type: ignore[no-untyped-call]
+        outputs = tuple(torch.stack(items) for items in zip(*calls, strict=True))
+        return outputs, (0,) * len(outputs)
+
+
+class _Logits(_ItemByItem):
     """Logits, and the hidden units of each block if they are to be kept."""
 
     @staticmethod
     def forward(block_size: int, keep: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         features, heads, weight1, bias1, weight2, bias2 = tensors
         logits, kept = torch.empty_like(features), []
-        first, second, offset = _with_bias(weight1, bias1)[heads], weight2[heads, None], bias2[heads, None, None]
-        for block in _blocks(features, weight1, block_size):
-            hidden = torch.empty_like(block.hidden) if keep else block.hidden
-            torch.bmm(first[block.filters], block.columns, out=hidden).sigmoid_()
-            block_logits = torch.baddbmm(offset[block.filters], second[block.filters], hidden)
-            result = logits.transpose(0, 1)[block.filters, block.clips]
-            result.copy_(block_logits.view(result.shape))
+        whole = _Forward(
+            windows=_windows(features, weight1.shape[-1]),
+            logits=logits.transpose(0, 1)[:, None],
+            first=torch.cat([weight1, bias1[..., None]], -1)[heads],
+            second=weight2[heads, None],
+            offset=bias2[heads, None, None],
+        )
+        for block, memory in _blocks(whole, weight1.shape[1], block_size):
+            memory.windows.copy_(block.windows)
+            hidden = torch.empty_like(memory.hidden) if keep else memory.hidden
+            torch.bmm(block.first, memory.columns, out=hidden).sigmoid_()
+            block.logits.copy_(torch.baddbmm(block.offset, block.second, hidden).view_as(block.logits))
             kept += [hidden] * keep
         return logits, *kept
 
@@ -122,41 +132,40 @@ class _Logits(torch.autograd.Function):
         gradients = _Gradients.apply(ctx.block_size, wanted, d_logits, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
         return None, None, gradients[0] if wanted else None, None, *gradients[1:]
 
-    @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
-        return _item_by_item(_Logits.apply, info, dims, args)
 
-
-class _Gradients(torch.autograd.Function):
+class _Gradients(_ItemByItem):
     """Gradients of the features, empty unless they are wanted, and of the parameters of each head."""
 
     @staticmethod
     def forward(block_size: int, wanted: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         d_logits, features, heads, weight1, bias1, weight2, *kept = tensors
-        batch, n, frames = features.shape
-        n_heads, size, window = weight1.shape
-        first, back = _with_bias(weight1, bias1)[heads], (weight1 * weight2[..., None]).mT[heads]
-        # Transposed, (window + 1, hidden): for matrices of these shapes that is faster.
-        d_first, d_second = first.new_zeros(n, window + 1, size), first.new_zeros(n, size, 1)
-        d_padded = features.new_empty((n, batch, frames + window - 1) if wanted else (n, batch, 0))
-        overlap_add = _OverlapAdd()
-        for i, block in enumerate(_blocks(features, weight1, block_size)):
-            hidden = kept[i] if kept else torch.bmm(first[block.filters], block.columns, out=block.hidden).sigmoid_()
-            outer = d_logits.transpose(0, 1)[block.filters, None, block.clips].flatten(2)
-            d_second[block.filters].baddbmm_(hidden, outer.mT)
-            slopes = block.hidden
-            torch.ops.aten.sigmoid_backward.grad_input(outer.expand_as(hidden), hidden, grad_input=slopes)
-            d_first[block.filters].baddbmm_(block.columns, slopes.mT)
-            if wanted:
-                overlap_add(back[block.filters], slopes, d_padded[block.filters, block.clips])
-        d_first = (first.new_zeros(n_heads, window + 1, size).index_add_(0, heads, d_first) * weight2[:, None]).mT
-        return (
-            d_padded.transpose(0, 1)[..., window // 2 : window // 2 + frames] if wanted else d_padded,
-            d_first[..., :-1],
-            d_first[..., -1],
-            torch.zeros_like(weight2).index_add_(0, heads, d_second[..., 0]),
-            d_logits.new_zeros(n_heads).index_add_(0, heads, d_logits.sum((0, 2))),
+        (batch, n, frames), (n_heads, size, window) = features.shape, weight1.shape
+        whole = _Backward(
+            windows=_windows(features, window),
+            d_logits=d_logits.transpose(0, 1)[:, None],
+            d_features=features.new_empty(n, 1, batch, frames + window - 1 if wanted else 0),
+            first=torch.cat([weight1, bias1[..., None]], -1)[heads],
+            back=(weight1 * weight2[..., None]).mT[heads],
+            d_first=weight1.new_zeros(n, window + 1, size),
+            d_second=weight1.new_zeros(n, size, 1),
         )
+        for i, (block, memory) in enumerate(_blocks(whole, size, block_size, window if wanted else 0)):
+            memory.windows.copy_(block.windows)
+            hidden = kept[i] if kept else torch.bmm(block.first, memory.columns, out=memory.hidden).sigmoid_()
+            outer, slopes = block.d_logits.flatten(2), memory.hidden
+            block.d_second.baddbmm_(hidden, outer.mT)
+            torch.ops.aten.sigmoid_backward.grad_input(outer.expand_as(hidden), hidden, grad_input=slopes)
+            block.d_first.baddbmm_(memory.columns, slopes.mT)
+            if wanted:
+                torch.bmm(block.back, slopes, out=memory.d_columns)
+                memory.rows.copy_(memory.d_windows)
+                torch.sum(memory.diagonals, -2, keepdim=True, out=block.d_features.transpose(1, 2))
+        d_features = whole.d_features[:, 0].transpose(0, 1)[..., window // 2 : window // 2 + frames]
+        d_first = whole.d_first.new_zeros(n_heads, window + 1, size).index_add_(0, heads, whole.d_first)
+        d_first = (d_first * weight2[:, None]).mT
+        d_weight2 = torch.zeros_like(weight2).index_add_(0, heads, whole.d_second[..., 0])
+        d_bias2 = d_logits.new_zeros(n_heads).index_add_(0, heads, d_logits.sum((0, 2)))
+        return d_features, d_first[..., :-1], d_first[..., -1], d_weight2, d_bias2
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -169,82 +178,72 @@ class _Gradients(torch.autograd.Function):
             "or with heads.head_logits, they are)"
         )
 
-    @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
-        return _item_by_item(_Gradients.apply, info, dims, args)
+
+def _windows(features: Tensor, window: int) -> Tensor:
+    """Return what each bin's head reads, a view of shape ``(n_filters, window, batch, frames)``."""
+    return F.pad(features, (window // 2, window // 2)).unfold(-1, window, 1).permute(1, 3, 0, 2)
 
 
-def _item_by_item(
-    function: Callable[..., tuple[Tensor, ...]], info: Any, dims: tuple[int | None, ...], args: tuple[Any, ...]
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Map a function of tensors and other things as `torch.vmap` asks for: by one call an item."""
-    calls = [
-        function(*(a if d is None else a.select(d, i) for a, d in zip(args, dims, strict=True)))
-        for i in range(info.batch_size)
-    ]
-    outputs = tuple(torch.stack(items) for items in zip(*calls, strict=True))
-    return outputs, (0,) * len(outputs)
+class _Forward(NamedTuple):
+    """What forward blocks read and write. The first axis is filters; if there are four, the third is clips."""
+
+    windows: Tensor
+    logits: Tensor  # written
+    first: Tensor  # [weight1 bias1] of each filter
+    second: Tensor  # weight2 of each filter
+    offset: Tensor  # bias2 of each filter
 
 
-def _with_bias(weight1: Tensor, bias1: Tensor) -> Tensor:
-    """Return first layers for columns that end in a one, shape ``(n_heads, hidden, window + 1)``."""
-    return torch.cat([weight1, bias1[..., None]], -1)
+class _Backward(NamedTuple):
+    """What backward blocks read and write, with the same axes."""
+
+    windows: Tensor
+    d_logits: Tensor
+    d_features: Tensor  # written, with both sides
+    first: Tensor  # [weight1 bias1] of each filter
+    back: Tensor  # (weight1 * weight2).T of each filter
+    d_first: Tensor  # written, transposed, which is faster for matrices of these shapes
+    d_second: Tensor  # written
 
 
-class _Block(NamedTuple):
-    """Some filters of some clips, and memory that the next block overwrites.
+class _Memory(NamedTuple):
+    """Memory of one block after another, seen in the ways that it is written and read."""
 
-    Attributes:
-        filters: Which filters.
-        clips: Which clips.
-        columns: Their windows, shape ``(filters, window + 1, clips * frames)``; the last row is ones.
-        hidden: Memory for their hidden units, shape ``(filters, hidden, clips * frames)``.
-    """
-
-    filters: slice
-    clips: slice
-    columns: Tensor
-    hidden: Tensor
+    columns: Tensor  # (filters, window + 1, clips * frames)
+    windows: Tensor  # its rows but the last, which is ones: (filters, window, clips, frames)
+    hidden: Tensor  # (filters, hidden, clips * frames)
+    d_columns: Tensor  # (filters, window, clips * frames), empty in the forward pass
+    d_windows: Tensor  # the same, (filters, clips, window, frames)
+    rows: Tensor  # where to copy that; as many zeros as the window is long stand between these rows
+    diagonals: Tensor  # they and zeros read as rows that are one shorter, (filters, clips, window, frames + window - 1)
 
 
-def _blocks(features: Tensor, weight1: Tensor, block_size: int) -> Iterator[_Block]:
-    """Cut features into blocks of at most ``block_size`` hidden units, or one filter of one clip.
+def _memory(windows: Tensor, size: int, d_window: int) -> _Memory:
+    n, window, clips, frames = windows.shape
+    columns, d_columns = (windows.new_ones(n, height, clips * frames) for height in (window + 1, d_window))
+    rows, length = windows.new_zeros(n, clips, d_window, frames + window), frames + window - 1
+    return _Memory(
+        columns,
+        columns[:, :-1].unflatten(-1, (clips, frames)),
+        windows.new_empty(n, size, clips * frames),
+        d_columns,
+        d_columns.unflatten(-1, (clips, frames)).transpose(1, 2),
+        rows[..., :frames],
+        rows.flatten(-2)[..., : d_window * length].unflatten(-1, (d_window, length)),
+    )
 
-    A block is one or more filters of all clips; of some clips, where one filter of all of them is too large.
-    """
-    (batch, n, frames), (_, size, window) = features.shape, weight1.shape
+
+def _blocks(whole: Part, size: int, block_size: int, d_window: int = 0) -> Iterator[tuple[Part, _Memory]]:
+    """Cut all into blocks: filters of all clips, or one filter of some where ``block_size`` hidden units are less."""
+    _, _, batch, frames = whole.windows.shape
     pairs = max(1, block_size // (frames * size))  # of a filter and a clip
-    n_filters = min(n, max(1, pairs // max(1, batch)))
-    n_clips = max(1, -(-batch // max(1, -(-batch // pairs))))
-    windows = F.pad(features, (window // 2, window // 2)).unfold(-1, window, 1).permute(1, 3, 0, 2)
-    columns = hidden = features.new_empty(0)
-    for clips in (slice(i, min(i + n_clips, batch)) for i in range(0, batch, n_clips)):
-        n_columns = (clips.stop - clips.start) * frames
-        if columns.shape[-1] != n_columns:  # once, and once more if fewer clips are left; for each block it would cost
-            columns = features.new_ones(n_filters, window + 1, n_columns)
-            hidden = features.new_empty(n_filters, size, n_columns)
-        for filters in (slice(i, min(i + n_filters, n)) for i in range(0, n, n_filters)):
-            these = slice(filters.stop - filters.start)
-            columns[these, :-1].unflatten(-1, (-1, frames)).copy_(windows[filters, :, clips])
-            yield _Block(filters, clips, columns[these], hidden[these])
-
-
-class _OverlapAdd:
-    """The gradient of features from that of their overlapping windows, in memory that the next block overwrites."""
-
-    def __init__(self) -> None:
-        self._memory: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, back: Tensor, slopes: Tensor, d_features: Tensor) -> None:
-        """Compute ``back @ slopes`` and write its sums to ``d_features``, ``(filters, clips, frames + window - 1)``."""
-        (n, window, _), (_, clips, length) = back.shape, d_features.shape
-        frames = length - window + 1
-        if self._memory is None or self._memory[1].shape[1] != clips:
-            in_columns = slopes.new_empty(n, window, clips * frames)
-            self._memory = in_columns, slopes.new_zeros(n, clips, window, frames + window)
-        columns, rows = (memory[:n] for memory in self._memory)
-        torch.bmm(back, slopes, out=columns)
-        rows[..., :frames].copy_(columns.unflatten(-1, (clips, frames)).transpose(1, 2))
-        # Each row ends in as many zeros as the window is long. Read as rows that are one shorter, row k begins k later.
-        diagonals = rows.flatten(-2)[..., : window * length].unflatten(-1, (window, length))
-        torch.sum(diagonals, -2, out=d_features)
+    n_clips, n_filters = max(1, -(-batch // max(1, -(-batch // pairs)))), max(1, pairs // max(1, batch))
+    parts = (tensor.split(n_clips, 2) if tensor.dim() == 4 else repeat(tensor) for tensor in whole)
+    memory = None
+    for some_clips in zip(*parts, strict=False):
+        windows = some_clips[0]
+        if memory is None or memory.windows.shape[2] != windows.shape[2]:
+            memory = _memory(windows[:n_filters], size, d_window)  # not for each block: new pages cost more than sums
+        for part in zip(*(tensor.split(n_filters) for tensor in some_clips), strict=True):
+            less = len(part[0]) < len(memory.columns)
+            yield type(whole)._make(part), _Memory._make(view[: len(part[0])] for view in memory) if less else memory

@@ -77,11 +77,11 @@ def conv_head_logits(
     places = 1 + (sum(padding) + frames - window) // stride
     group = CONV_GROUP if stride == 1 else 1
     # Always more places than windows, and in a program two rows or more, so that it takes any number of frames.
-    groups = places // group + 1 + torch.compiler.is_compiling() if group > 1 else places
+    groups = places // group + 1 + int(torch.compiler.is_compiling()) if group > 1 else places
     padded = F.pad(features.transpose(0, 1), (padding[0], padding[1] + groups * group - places))
     if group > 1:
-        # In a row of several windows, weights are zero for what only the others contain, and zero times NaN is NaN. So
-        # all numbers are made finite, in place and unseen by autograd: the copy is ours, and costs no more passes.
+        # Windows that share a row have weights of zero for what only the others contain, and zero times NaN is NaN. So
+        # the products are of finite numbers. What replaces the others is written into our copy, unseen by autograd.
         values = padded.detach()
         marks = _spread(values - values, window)  # NaN for windows to be marked, zero for others
         values.nan_to_num_(0.0, 0.0, 0.0)
@@ -117,6 +117,6 @@ def _shifted(weights: Tensor, step: int, copies: int) -> Tensor:
         Shape ``(n_filters, copies, size + (copies - 1) * step)``.
     """
     n, size = weights.shape
-    # Rows of a copy and ``copies * step`` zeros, read as if they were ``step`` shorter: each one begins earlier.
+    # Rows of a copy and zeros, read as rows that are ``step`` shorter: in each, the copy comes that much later.
     repeated = F.pad(weights, (0, copies * step))[:, None].expand(n, copies, size + copies * step)
     return repeated.flatten(1)[:, : copies * (size + (copies - 1) * step)].view(n, copies, size + (copies - 1) * step)

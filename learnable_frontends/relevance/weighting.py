@@ -1,9 +1,9 @@
-"""Relevance heads: small networks that weight parts of a time-frequency picture."""
+"""Relevance heads: small networks that weight each bin of time-frequency features."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -24,12 +24,12 @@ CONV_CHANNELS, CONV_SIZE = 8, 3  # paper, section 4.3: "8 kernels of size 1 x 3"
 
 
 class RelevanceWeighting(ReadOnlySettings):
-    r"""Weight each time-frequency bin by a mask that small networks, the heads, read from its surroundings.
+    r"""Weight each time-frequency bin by a mask that small networks, the heads, compute from its surroundings.
 
-    The filters are split into parts, one a head. A head is a network of two layers with sigmoids; for each bin of its
-    part it reads the ``2 * context + 1`` frames of that one sub-band around the bin, zeros beyond the ends, and gives
-    the bin's weight. All sub-bands of a part share their head. The output is ``masks * features``, plus ``features``
-    with ``skip``, the parts in their places.
+    The filters are split into parts, one for each head. A head is a network of two layers with sigmoids. For each bin
+    of its part it reads the ``2 * context + 1`` frames of that one sub-band around the bin, with zeros beyond the ends,
+    and computes the bin's weight; all sub-bands of a part share their head. The output is ``masks * features``, plus
+    ``features`` with ``skip``, the parts in their places. The arguments are attributes that cannot be set again.
 
     Args:
         n_filters: Number of filters of the features.
@@ -45,11 +45,13 @@ class RelevanceWeighting(ReadOnlySettings):
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
-        - Output: the same. With linear layers and sigmoids, outside `torch.compile`, it can be differentiated once
-          only: hidden units are computed again in the backward pass rather than kept (``blocked_heads``).
+        - Output: the same; a number that is not finite reaches only the masks whose heads read it: those of its own
+          filter within ``context`` frames, or with ``gate="softmax"`` those of its part and patch. With linear layers
+          and sigmoids, outside `torch.compile`, it can be differentiated once only: hidden units are computed again in
+          the backward pass rather than kept (``relevance.blocked``).
 
     Raises:
-        TypeError: If the features are not floating point or a number is not whole.
+        TypeError: If the features are not a floating-point tensor or a number is not whole.
         ValueError: If an argument breaks its rule, or the features have another number of filters.
 
     Example:
@@ -87,7 +89,8 @@ class RelevanceWeighting(ReadOnlySettings):
             raise ValueError(f"gate must be 'sigmoid' or 'softmax', got {gate!r}")
         self.n_filters, self.n_heads, self.context, self.hidden = n_filters, n_heads, context, hidden
         self.first_layer, self.gate, self.skip = first_layer, gate, bool(skip)
-        self.split = split if isinstance(split, str) else [whole_number("split", size, least=0) for size in split]
+        sizes = isinstance(split, Iterable) and not isinstance(split, str)
+        self.split = [whole_number("split", size, least=0) for size in split] if sizes else split
         head_of_filter = _head_of_filter(n_filters, n_heads, self.split)
         if gate == "softmax" and np.bincount(head_of_filter).min() < 2:
             raise ValueError(
@@ -121,7 +124,7 @@ class RelevanceWeighting(ReadOnlySettings):
         return [np.flatnonzero(head_of_filter == head).tolist() for head in range(self.n_heads)]
 
     def masks(self, features: Tensor) -> Tensor:
-        """Give the weight of each bin, in (0, 1).
+        """Compute the weight of each bin, in (0, 1).
 
         Args:
             features: Shape ``(..., n_filters, frames)``, floating point.
@@ -130,7 +133,7 @@ class RelevanceWeighting(ReadOnlySettings):
             Masks shaped like ``features``, of its type.
 
         Raises:
-            TypeError: If ``features`` is not floating point.
+            TypeError: If ``features`` is not a floating-point tensor.
             ValueError: If it does not have ``n_filters`` filters on axis -2.
         """
         floating_tensor("features", features)
@@ -159,12 +162,12 @@ class RelevanceWeighting(ReadOnlySettings):
         return torch.addcmul(features, masks, features) if self.skip else masks * features
 
     def extra_repr(self) -> str:
-        """Give the settings in the module's printed form."""
+        """Return the settings, for the module's printed form."""
         names = ("n_filters", "n_heads", "context", "hidden", "split", "first_layer", "gate", "skip")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
     def _logits(self, features: Tensor) -> Tensor:
-        """Second layer's outputs before the gate, ``(batch, n_filters, frames or patches)``."""
+        """Compute the second layer's outputs before the gate, ``(batch, n_filters, frames or patches)``."""
         heads = self._constants.tensor("head_of_filter", torch.int64, features.device)
         per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
         linear = self.first_layer == "linear"
@@ -184,7 +187,7 @@ class RelevanceWeighting(ReadOnlySettings):
         return conv_head_logits(features, *per_filter, padding=padding, stride=stride)
 
     def _softmax(self, logits: Tensor) -> Tensor:
-        """Softmax over the filters of each part."""
+        """Compute the softmax over the filters of each part."""
         heads = self._constants.tensor("head_of_filter", torch.int64, logits.device)
         member = heads == torch.arange(self.n_heads, device=logits.device)[:, None]
         spread = logits[:, None].masked_fill(~member[:, :, None], -math.inf)
@@ -192,18 +195,16 @@ class RelevanceWeighting(ReadOnlySettings):
         return (logits - normalizer.index_select(1, heads)).exp()
 
 
-def _head_of_filter(n_filters: int, n_heads: int, split: str | list[int]) -> NDArray[np.int64]:
+def _head_of_filter(n_filters: int, n_heads: int, split: str | Sequence[int]) -> NDArray[np.int64]:
     """Return the index of each filter's head."""
     if split == "even-odd":
         return np.arange(n_filters) % n_heads
     if split == "contiguous":
-        sizes = [len(part) for part in np.array_split(np.arange(n_filters), n_heads)]
-    elif isinstance(split, str):
+        return np.arange(n_heads).repeat([len(part) for part in np.array_split(np.arange(n_filters), n_heads)])
+    if not isinstance(split, list):
         raise ValueError(f"split must be 'contiguous', 'even-odd' or the sizes of the parts, got {split!r}")
-    else:
-        sizes = split
-        if len(sizes) != n_heads or min(sizes) < 1 or sum(sizes) != n_filters:
-            raise ValueError(
-                f"split must be n_heads={n_heads} positive sizes that sum to n_filters={n_filters}, got {sizes}"
-            )
-    return np.arange(n_heads).repeat(sizes)
+    if len(split) != n_heads or min(split) < 1 or sum(split) != n_filters:
+        raise ValueError(
+            f"split must be n_heads={n_heads} positive sizes that sum to n_filters={n_filters}, got {split}"
+        )
+    return np.arange(n_heads).repeat(split)
