@@ -23,6 +23,8 @@ from torch.profiler import ProfilerActivity, profile
 from learnable_frontends import __version__
 
 MODES = ("forward", "forward+backward")
+# Environment in which glibc keeps freed memory for the process.
+RETAINING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 Calls = dict[str, Callable[[], object]]
 Times = dict[str, list[float]]
 Report = dict[str, Any]

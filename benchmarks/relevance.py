@@ -44,7 +44,7 @@ from learnable_frontends import MultiHeadRelevance, RelevanceWeighting
 from learnable_frontends.plotting.drawing import COLORS
 
 # What glibc reads from the environment when a process starts, as examples/compare_frontends.py sets it for training.
-ALLOCATORS = {"default": {}, "retaining": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}}
+ALLOCATORS = {"default": {}, "retaining": measuring.RETAINING}
 FASTER = {"default": 3.0, "retaining": 1.5}  # targets for plain / ours
 BANK, COMPLETE = "filterbank", "with 2 heads"
 FRONTEND_ROUNDS = 4  # the front-end is that much faster than the heads of many clips

@@ -1,9 +1,11 @@
 # What the tests of the recipes share: small settings, a network without batch statistics, a kill at a given step.
 import csv
+import multiprocessing
 import os
+import runpy
 import signal
-import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -11,6 +13,9 @@ import yaml
 from lightning.pytorch import Callback
 from torch import nn
 
+# Libraries are loaded once, not by every process: that takes longer than the small recipes do.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["lightning.pytorch.cli", "tensorboard", "matplotlib.pyplot", "learnable_frontends"])
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RATE = 8000
 FILTERBANK = {
@@ -63,21 +68,32 @@ def start(recipe, command, folder, config, *arguments):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "given.yaml"
     path.write_text(yaml.safe_dump(config))
-    line = [sys.executable, "-W", "ignore", str(EXAMPLES / recipe / "train.py"), command, f"--config={path}"]
+    line = [str(EXAMPLES / recipe / "train.py"), command, f"--config={path}", f"--run_dir={folder}", *arguments]
+    process = SERVER.Process(target=run, args=(line, folder / "printed.txt"))
+    process.printed = folder / "printed.txt"
+    process.start()
+    return process
+
+
+def run(line, printed):
+    """Run a script as a command line would, in this process, which has loaded the libraries already."""
     paths = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [*line, f"--run_dir={folder}", *arguments],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    os.environ.update(PYTHONPATH=paths, OMP_NUM_THREADS="1")  # for processes that the script starts
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    with printed.open("w") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    sys.argv = line
+    sys.path.insert(0, str(Path(line[0]).parent))
+    runpy.run_path(line[0], run_name="__main__")
 
 
 def finish(process, code=0):
     """Wait for a process and give what it printed."""
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == code, text[-4000:]
+    process.join(timeout=300)
+    text = process.printed.read_text()
+    assert process.exitcode == code, text[-4000:]
     return text
 
 
