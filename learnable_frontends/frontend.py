@@ -28,7 +28,8 @@ class Frontend(ReadOnlySettings, ABC):
         f_min: Lower end of the band in Hz.
         f_max: Upper end of the band in Hz.
         n_fft: Length in samples of the transform that features are computed with; `power_response` takes any even
-            length from there on.
+            length.
+        centers_ascend: Whether centers are strictly ascending, whatever was learned.
     """
 
     sample_rate: float
@@ -37,13 +38,14 @@ class Frontend(ReadOnlySettings, ABC):
     f_min: float
     f_max: float
     n_fft: int
+    centers_ascend = True
 
     _frozen = False
 
     @property
     @abstractmethod
     def center_frequencies(self) -> Tensor:
-        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
+        """Center of each filter in Hz, shape ``(n_filters,)``, differentiable; ascending if `centers_ascend`."""
 
     @abstractmethod
     def power_response(self, n_fft: int) -> Tensor:
@@ -75,6 +77,11 @@ class Frontend(ReadOnlySettings, ABC):
     @abstractmethod
     def first_frame_center(self) -> float:
         """Place of the middle of the first frame in the waveform, in samples."""
+
+    @property
+    @abstractmethod
+    def span(self) -> int:
+        """Samples of a waveform that a frame depends on."""
 
     @abstractmethod
     def resume(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from learnable_frontends import Frontend, KernelFilterbank, MultiHeadRelevance, filterbanks
+from learnable_frontends import Filterbank, Frontend, KernelFilterbank, MultiHeadRelevance, filterbanks
 
 # A long search by hand: HYPOTHESIS_PROFILE=wide pytest, or pytest --hypothesis-profile=wide.
 settings.register_profile(
@@ -34,7 +34,8 @@ def families(base):
     subclasses |= {family for child in subclasses for family in families(child)}
     public = (c for c in subclasses if c.__module__.startswith("learnable_frontends.") and not inspect.isabstract(c))
     return sorted(
-        (c for c in public if c not in (KernelFilterbank, MultiHeadRelevance)), key=lambda family: family.__name__
+        (c for c in public if issubclass(c, Filterbank) and c is not KernelFilterbank),
+        key=lambda family: family.__name__,
     )
 
 
@@ -81,6 +82,18 @@ def build(request):
 @pytest.fixture(scope="session", params=builds(KernelFilterbank), ids=lambda build: build.__name__)
 def build_kernels(request):
     """Every front-end of the package that has kernels."""
+    return request.param
+
+
+def learns(build):
+    return build.family.centers_ascend and list(build.family(8000, 6).parameters())
+
+
+@pytest.fixture(
+    scope="session", params=[build for build in builds(Frontend) if learns(build)], ids=lambda build: build.__name__
+)
+def build_learned(request):
+    """Every front-end of the package whose centers are learned and stay in order."""
     return request.param
 
 

@@ -26,6 +26,7 @@ from learnable_frontends import (
     Log,
     MelFrontend,
     MultiHeadRelevance,
+    ResponseFilterbank,
     transforms,
 )
 
@@ -62,7 +63,7 @@ def fingerprints(frontend):
 
 def assert_centers_valid(frontend):
     centers = frontend.center_frequencies.detach()
-    assert (centers.diff() > 0).all()
+    assert (centers.diff() > 0).all() or not frontend.centers_ascend
     assert centers[0] > frontend.f_min
     assert centers[-1] < frontend.f_max
 
@@ -71,7 +72,17 @@ def assert_centers_valid(frontend):
 
 
 def test_public_families_are_among_those_tested():
-    names = {"CosGaussFilterbank", "MelFrontend", "SincFilterbank"}
+    names = {
+        "CosGaussFilterbank",
+        "FreeFilterbank",
+        "FreeResponseFilterbank",
+        "GaborFilterbank",
+        "GammatoneFilterbank",
+        "GaussianFilterbank",
+        "LearnableMelFilterbank",
+        "MelFrontend",
+        "SincFilterbank",
+    }
     assert names <= {family.__name__ for family in families(Frontend)} <= set(learnable_frontends.__all__)
     assert families(KernelFilterbank) == [family for family in families(Frontend) if hasattr(family, "kernels")]
 
@@ -106,7 +117,8 @@ def test_lengths_default_to_25_10_and_16_milliseconds(family):
     frontend = family(44100)
     assert (frontend.win_length, frontend.hop_length) == (1102, 441)
     assert (frontend.f_min, frontend.f_max) == (0.0, 22050.0)
-    assert getattr(frontend, "kernel_size", 705) == 705
+    milliseconds = 50 if family.__name__ == "GammatoneFilterbank" else 16
+    assert getattr(frontend, "kernel_size", None) in (None, 2 * int(milliseconds * 22.05) + 1)
     assert isinstance(frontend.compression, Log)
 
 
@@ -189,8 +201,8 @@ def test_waveform_is_left_alone_and_may_be_strided(build, noise):
 )
 def test_output_lengths_are_the_frames_of_any_waveform(build, win_length, hop_length, time, center, pad_mode):
     frontend = build(n_filters=2, win_length=win_length, hop_length=hop_length, center=center, pad_mode=pad_mode)
-    half = (frontend.n_fft + 1) // 2 if isinstance(bare(frontend), MelFrontend) else (win_length + 1) // 2
-    frame_length = frontend.n_fft if isinstance(bare(frontend), MelFrontend) else win_length
+    half = (frontend.n_fft + 1) // 2 if isinstance(bare(frontend), ResponseFilterbank) else (win_length + 1) // 2
+    frame_length = frontend.n_fft if isinstance(bare(frontend), ResponseFilterbank) else win_length
     assume(time >= (half + 1 if center else frame_length))
     features = frontend(torch.ones(time))
     assert features.shape == (2, 1 + time // hop_length if center else 1 + (time - frame_length) // hop_length)
@@ -313,11 +325,18 @@ def assert_gradients_equal_differences(frontend, waveform):
 def test_gradients_equal_differences(build, noise, pad_mode):
     settings = {"n_filters": 3, "f_min": 500.0, "win_length": 12, "hop_length": 7, "pad_mode": pad_mode}
     frontend = build(dtype=torch.float64, compression=Log(1e-2), **settings)
+    with torch.no_grad():
+        for i, parameter in enumerate(free_parameters(frontend).values()):
+            parameter += noise(
+                *parameter.shape, dtype=torch.float64, seed=i
+            )  # away from a start that may be an edge of what they do
     assert_gradients_equal_differences(frontend, 10 * noise(1, 20, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("padding", "gain"), [("full", "peak"), ("valid", "raw"), ("valid", "peak")])
 def test_gradients_of_every_padding_and_gain_equal_differences(build_kernels, noise, padding, gain):
+    if not takes_gain(build_kernels, gain):
+        pytest.skip("no gain to choose")
     settings = {"n_filters": 3, "win_length": 12, "hop_length": 7, "kernel_size": 9, "padding": padding, "gain": gain}
     frontend = bare(build_kernels(dtype=torch.float64, compression=nn.Identity(), **settings))
     assert_gradients_equal_differences(frontend, noise(1, 20, dtype=torch.float64))
@@ -328,8 +347,8 @@ def test_gradients_of_every_padding_and_gain_equal_differences(build_kernels, no
 
 @pytest.mark.parametrize("band", [(0.0, 4000.0), (50.0, 3800.0), (1000.0, 1500.0)])
 @given(data=st.data())
-def test_any_parameters_keep_centers_strictly_ordered_and_in_band(build_kernels, noise, band, data):
-    frontend = build_kernels(f_min=band[0], f_max=band[1])
+def test_any_parameters_keep_centers_strictly_ordered_and_in_band(build_learned, noise, band, data):
+    frontend = build_learned(f_min=band[0], f_max=band[1])
     for parameter in free_parameters(frontend).values():
         kind = data.draw(
             st.sampled_from([everywhere, st.sampled_from([0.0, 1e30, -1e30]), st.floats(-10, 10, width=32)])
@@ -345,8 +364,8 @@ def test_any_parameters_keep_centers_strictly_ordered_and_in_band(build_kernels,
 
 @pytest.mark.parametrize("value", [0.0, 5.0, 20.0, 1e30, -20.0, -1e30])
 @pytest.mark.parametrize("sample_rate", [8000, 44100])
-def test_eighty_equal_parameters_give_eighty_different_centers(build_kernels, value, sample_rate):
-    frontend = build_kernels(sample_rate=sample_rate, n_filters=80)
+def test_eighty_equal_parameters_give_eighty_different_centers(build_learned, value, sample_rate):
+    frontend = build_learned(sample_rate=sample_rate, n_filters=80)
     with torch.no_grad():
         for parameter in free_parameters(frontend).values():
             parameter.fill_(value)
@@ -360,9 +379,9 @@ def test_eighty_equal_parameters_give_eighty_different_centers(build_kernels, va
     seed=st.integers(0, 99),
 )
 def test_any_optimizer_steps_keep_centers_strictly_ordered_and_in_band(
-    build_kernels, noise, optimizer, exponent, steps, seed
+    build_learned, noise, optimizer, exponent, steps, seed
 ):
-    frontend = build_kernels()
+    frontend = build_learned()
     optimizer = optimizer(frontend.param_groups(lr=1e-3, frontend_lr=10**exponent))
     torch.manual_seed(seed)
     direction = torch.randn(6, 6)
@@ -380,9 +399,10 @@ def test_centers_and_bandwidths_are_one_number_a_filter_and_differentiable(build
     assert frontend.center_frequencies.shape == frontend.bandwidths.shape == (6,)
     assert (frontend.bandwidths > 0).all()
     assert (frontend.bandwidths < frontend.f_max).all()
-    for parameter in free_parameters(frontend).values():
-        (gradient,) = torch.autograd.grad(frontend.center_frequencies.sum(), parameter)
-        assert (gradient > 0).all()
+    for name, parameter in free_parameters(frontend).items():
+        (gradient,) = torch.autograd.grad(frontend.center_frequencies.sum(), parameter, materialize_grads=True)
+        if name.endswith(("raw_center", "raw_low", "raw_band")) and not isinstance(bare(frontend), MelFrontend):
+            assert (gradient > 0).all()
 
 
 def test_centroid_of_the_response_is_within_the_filter(build):
@@ -397,23 +417,31 @@ def test_centroid_of_the_response_is_within_the_filter(build):
 
 @pytest.mark.parametrize("gain", ["raw", "peak"])
 def test_power_response_and_bandwidths_are_those_of_the_kernels(build_kernels, gain):
+    if not takes_gain(build_kernels, gain):
+        pytest.skip("no gain to choose")
     frontend = bare(build_kernels(dtype=torch.float64, gain=gain))
     kernels = frontend.kernels().detach().numpy()
-    assert kernels.shape == (6, 129)
-    dtft = np.abs(kernels @ np.exp(-2j * np.pi * np.outer(np.arange(129), np.arange(501)) / 1000)) ** 2
+    taps = np.arange(frontend.kernel_size)
+    assert kernels.shape == (6, len(taps))
+    pair = [kernels] + ([frontend.quadrature().detach().numpy()] if hasattr(frontend, "quadrature") else [])
+    dtft = sum(np.abs(k @ np.exp(-2j * np.pi * np.outer(taps, np.arange(501)) / 1000)) ** 2 for k in pair)
     hz = frontend.center_frequencies.detach().numpy()
-    at_center = np.abs((kernels * np.exp(-2j * np.pi * np.outer(hz, np.arange(129)) / 8000)).sum(-1)) ** 2
+    at_center = sum(np.abs((k * np.exp(-2j * np.pi * np.outer(hz, taps) / 8000)).sum(-1)) ** 2 for k in pair)
     scale = 1 / at_center if gain == "peak" else np.ones(6)
     expected = torch.tensor(dtft * scale[:, None])
     assert_close(frontend.power_response(1000).detach(), expected, rtol=1e-9, atol=1e-10)  # rounding
     # Parseval: the one-sided integral of |G|^2 is half the sample rate times the energy of the taps.
-    peak = np.abs(np.fft.rfft(kernels, 2**16)).max(-1) ** 2
-    bandwidths = torch.tensor(4000 * (kernels**2).sum(-1) / peak)
+    peak = sum(np.abs(np.fft.rfft(k, 2**16)) ** 2 for k in pair).max(-1)
+    bandwidths = torch.tensor(4000 * sum((k**2).sum(-1) for k in pair) / peak)
     # The sum counts the bins at 0 Hz and at 4 kHz whole: half a bin too much each, 1 Hz together.
     assert_close(frontend.bandwidths.detach(), bandwidths, rtol=1e-3, atol=1.0)
 
 
 def test_peak_gain_is_one_at_each_center(build_kernels):
+    if not takes_gain(build_kernels, "peak"):
+        with pytest.raises(ValueError, match=r"^gain must be 'raw' for free kernels"):
+            build_kernels(gain="peak")
+        return
     frontend = build_kernels(dtype=torch.float64, gain="peak", f_min=200.0, win_length=2000, hop_length=2000)
     hz = frontend.center_frequencies.detach()
     time = torch.arange(40000, dtype=torch.float64)
@@ -421,7 +449,7 @@ def test_peak_gain_is_one_at_each_center(build_kernels):
     measured = frontend.energies(tones)[:, :, 5:15].mean(-1).diagonal()
     # What a tone of unit amplitude gives: its power 1/2 times the window's, spread over win_length + 128 outputs.
     window = scipy.signal.get_window("hamming", 2000)
-    expected = torch.full((6,), 0.5 * (window**2).sum() / (2000 + 128), dtype=torch.float64)
+    expected = torch.full((6,), 0.5 * (window**2).sum() / (1999 + bare(frontend).kernel_size), dtype=torch.float64)
     # The window's 10 Hz are narrow against any filter here.
     assert_close(measured.detach(), expected, rtol=0.01, atol=0)
 
@@ -429,15 +457,22 @@ def test_peak_gain_is_one_at_each_center(build_kernels):
 # The literal convolution
 
 
+def takes_gain(build, gain):
+    """Free kernels need not pass their centers."""
+    return gain == "raw" or build.family.centers_ascend
+
+
 def literal_energies(frontend, waveform, center, mode):
     """Frame, window, convolve, square and average, one frame and filter at a time."""
     frontend = bare(frontend)
     win, hop, time = frontend.win_length, frontend.hop_length, waveform.shape[-1]
     window = scipy.signal.get_window("hamming", win)
-    kernels = frontend.kernels().detach().numpy()
+    pair = [frontend.kernels()] + ([frontend.quadrature()] if hasattr(frontend, "quadrature") else [])
+    pair = np.stack([kernels.detach().numpy() for kernels in pair])
     if frontend.gain == "peak":
-        phases = np.outer(frontend.center_frequencies.detach().numpy(), np.arange(kernels.shape[1]))
-        kernels = kernels / np.abs((kernels * np.exp(-2j * np.pi * phases / frontend.sample_rate)).sum(-1))[:, None]
+        phases = np.outer(frontend.center_frequencies.detach().numpy(), np.arange(pair.shape[-1]))
+        gains = (pair * np.exp(-2j * np.pi * phases / frontend.sample_rate)).sum(-1)
+        pair = pair / np.sqrt((np.abs(gains) ** 2).sum(0))[:, None]
     if center:
         padded = np.pad(waveform.numpy(), win, mode=frontend.pad_mode)
         starts = [win + t * hop - win // 2 for t in range(1 + time // hop)]
@@ -445,8 +480,10 @@ def literal_energies(frontend, waveform, center, mode):
         padded = waveform.numpy()
         starts = range(0, time - win + 1, hop)
     frames = [padded[start : start + win] * window for start in starts]
-    energies = [[np.mean(scipy.signal.convolve(f, g, mode=mode) ** 2) for f in frames] for g in kernels]
-    return torch.tensor(np.array(energies))
+    energies = [
+        [[np.mean(scipy.signal.convolve(f, g, mode=mode) ** 2) for f in frames] for g in kernels] for kernels in pair
+    ]
+    return torch.tensor(np.array(energies).sum(0))
 
 
 @given(
@@ -463,6 +500,7 @@ def literal_energies(frontend, waveform, center, mode):
 def test_energies_equal_the_literal_convolution(
     build_kernels, noise, win_length, kernel_size, hop_length, time, center, pad_mode, padding, gain, seed
 ):
+    assume(takes_gain(build_kernels, gain))
     if padding == "valid":
         assume(win_length >= 3)
         kernel_size = min(kernel_size, win_length - 1 + win_length % 2)
@@ -524,14 +562,16 @@ def test_front_end_moves_to_another_type(build, noise, dtype):
     features, grads = gradients(moved, waveform.to(dtype))
     assert features.dtype == dtype
     assert all(gradient.isfinite().all() for gradient in grads)
-    # A logit of up to 6 moves by 6 eps when rounded, and so does a low center, relatively; constants as much again.
+    # A logit of up to 6 moves by 6 eps when rounded, and so does a low center, relatively; constants as much again. A
+    # centroid is a sum over many bins, of gains down to a hundred-thousandth, a logit of 12.
     eps = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
-    assert_close(moved.center_frequencies.float(), centers, rtol=12 * eps, atol=0)
+    assert_close(moved.center_frequencies.float(), centers, rtol=(12 if frontend.centers_ascend else 24) * eps, atol=0)
     if dtype in (torch.float32, torch.float64):
         assert_close(features.float(), expected.detach(), rtol=1e-4, atol=1e-4)  # constants stay float32 ones
 
 
 def test_compiles_in_one_graph_with_the_same_features_and_gradients(build, noise):
+    torch._dynamo.reset()  # it gives up on code that many families have compiled
     expected, expected_grads = gradients(build(), noise(2, 1000))
     frontend = build()
     # With heads the graph holds that of the bare front-end: tracing its backward pass once is enough.
@@ -570,6 +610,8 @@ def test_param_groups_hold_every_parameter_once_and_spare_filters_weight_decay(b
 
 @pytest.mark.parametrize("sample_rate", [8000, 44100])
 def test_a_step_of_a_hundredth_moves_a_low_center_by_one_percent(build_kernels, sample_rate):
+    if not build_kernels.family.centers_ascend:
+        pytest.skip("its centers are centroids")
     frontend = build_kernels(dtype=torch.float64, sample_rate=sample_rate, n_filters=40)
     groups = frontend.param_groups(lr=1e-3, frontend_lr=1e-2)
     before = frontend.center_frequencies.detach()
@@ -682,12 +724,16 @@ def test_invalid_settings_are_refused(family, settings, error, message):
     ],
 )
 def test_invalid_kernel_settings_are_refused(build_kernels, settings, error, message):
+    if "16 ms" in message and build_kernels.family.__name__ == "GammatoneFilterbank":
+        pytest.skip("its default is longer")
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         build_kernels(**{"n_filters": 2, **settings})
 
 
 @given(data=st.data())
 def test_accepted_centers_are_kept_and_others_refused(build_kernels, data):
+    if not build_kernels.family.centers_ascend:
+        pytest.skip("its centers are centroids")
     hz = sorted(data.draw(st.lists(st.floats(0.0, 4000.0), min_size=4, max_size=4)))
     try:
         frontend = build_kernels(dtype=torch.float64, n_filters=4, init=hz)
@@ -704,9 +750,11 @@ def test_whole_floats_count_as_lengths(build, noise):
     assert_close(build(**floats)(noise(1000)), build(**settings)(noise(1000)), rtol=0, atol=0)
 
 
-def test_response_refuses_a_transform_that_would_cut_the_kernels(build_kernels):
-    with pytest.raises(ValueError, match=r"^n_fft must be at least kernel_size=129, got 128$"):
-        build_kernels().power_response(128)
+@pytest.mark.parametrize("n_fft", [16, 64, 90, 128])
+def test_response_at_few_bins_is_that_at_many(build_kernels, n_fft):
+    frontend = build_kernels(dtype=torch.float64)
+    many = frontend.power_response(16 * n_fft)[:, ::16]
+    assert_close(frontend.power_response(n_fft), many, rtol=1e-9, atol=1e-12 * float(many.detach().max()))
 
 
 @pytest.mark.parametrize("call", ["__call__", "energies"])
@@ -752,7 +800,7 @@ BOTH_ENDS = st.sampled_from(
 )
 
 
-@given(ends=BOTH_ENDS, lengths=st.lists(st.integers(250, 900), min_size=1, max_size=4), data=st.data())
+@given(ends=BOTH_ENDS, lengths=st.lists(st.integers(260, 900), min_size=1, max_size=4), data=st.data())
 def test_a_clip_in_a_padded_batch_has_the_features_that_it_has_alone(build, noise, ends, lengths, data):
     center, pad_mode = ends
     win_length, hop_length = data.draw(st.integers(20, 250)), data.draw(st.integers(1, 300))

@@ -62,11 +62,20 @@ def test_even_kernel_response_equals_that_of_the_whole_kernel(noise, half, n_fft
     assert_close(actual[0], torch.tensor(np.abs(response) ** 2), rtol=1e-12, atol=1e-15)  # rounding
 
 
-@pytest.mark.parametrize("function", [functional.kernel_response, functional.even_kernel_response])
-def test_response_refuses_a_transform_that_would_cut_the_kernel(function):
-    kernels = torch.ones(2, 9) if function is functional.kernel_response else torch.ones(2, 5)
-    with pytest.raises(ValueError, match=r"^n_fft must be at least kernel_size=9, got 8$"):
-        function(kernels, 8)
+@pytest.mark.parametrize("n_fft", [2, 4, 6, 8, 10, 64])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7, 9, 21])
+def test_response_of_folded_kernels_is_sampled_from_their_fourier_transform(kernel_size, n_fft):
+    half, odd = torch.randn(2, 3, kernel_size // 2 + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    odd[:, 0] = 0
+    even, quadrature = (
+        torch.cat([sign * taps[:, 1:].flip(-1), taps], dim=-1).numpy() for sign, taps in ((1, half), (-1, odd))
+    )
+    phases = np.exp(-2j * np.pi * np.outer(np.arange(kernel_size), np.arange(n_fft // 2 + 1)) / n_fft)
+    of_even, of_odd = (torch.tensor(np.abs(kernels @ phases) ** 2) for kernels in (even, quadrature))
+    close = {"rtol": 1e-9, "atol": 1e-12}
+    assert_close(functional.kernel_response(torch.tensor(even), n_fft), of_even, **close)
+    assert_close(functional.even_kernel_response(half, n_fft), of_even, **close)
+    assert_close(functional.even_kernel_response(half, n_fft, odd), of_even + of_odd, **close)
 
 
 def test_band_energies_sums_power_over_frequency_with_the_response_as_weight(noise):

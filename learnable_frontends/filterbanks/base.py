@@ -70,8 +70,8 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         compression: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        number("sample_rate", sample_rate, above=0, hint="in Hz")
-        self.sample_rate = sample_rate
+        hertz = number("sample_rate", sample_rate, above=0, hint="in Hz")
+        self.sample_rate = sample_rate if isinstance(sample_rate, int) else hertz  # no number of NumPy's
         self.n_filters = whole_number("n_filters", n_filters)
         self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
         self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
@@ -92,8 +92,7 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         self.compression = Log() if compression is None else compression
         self._constants["window"] = window_samples(window, self.win_length)
         self._set_fingerprint(sample_rate, low, high)
-        self._transform = "fft"
-        self._kept = Kept()
+        self._transform, self._kept = "fft", Kept()
 
     def _set_framing(
         self, n_fft: int, *, frame_length: int, window_start: int, padding: tuple[int, int], tail: int
@@ -206,6 +205,11 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
     def first_frame_center(self) -> float:
         """Place of the middle of the first frame in the waveform, in samples."""
         return 0.0 if self.center else 0.5 * self.framing.span
+
+    @property
+    def span(self) -> int:
+        """Samples of a waveform that a frame depends on."""
+        return self.framing.span
 
     @property
     def latency(self) -> int:

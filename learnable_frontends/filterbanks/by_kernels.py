@@ -7,31 +7,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from learnable_frontends._checks import whole_number
-from learnable_frontends._constants import exact_construction
-from learnable_frontends._precision import at_least_float32
-from learnable_frontends.filterbanks.base import Filterbank
+from learnable_frontends.filterbanks.centers import CenteredFilterbank
 from learnable_frontends.filterbanks.options import FramingOptions
 from learnable_frontends.functional import (
     conv_energies,
     even_kernel_response,
-    even_ramp,
     kernel_response,
     next_fast_length,
-    ordered,
-    spaced_centers,
-    unbounded,
-    unordered,
 )
-from learnable_frontends.functional.constraints import RAMP_SHARE
 
 __all__ = ["KernelFilterbank"]
 
 
-class KernelFilterbank(Filterbank):
+class KernelFilterbank(CenteredFilterbank):
     r"""A bank of FIR filters: a family declares its parameters and defines its `kernels`, this class does the rest.
 
     Kernels that are even about their middle tap are defined by half of them, `half_kernels`, and cost half. A family
@@ -47,6 +39,10 @@ class KernelFilterbank(Filterbank):
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
         kernel_size: Taps per filter, odd, 3 or more; ``None`` means 16 ms (705 at 44.1 kHz).
+        n_fft: Even transform length in samples, ``win_length`` or more. ``None`` is exact: long enough for all outputs
+            of the convolution. A shorter one is the circular convolution with this period, which wraps outputs beyond
+            its end around to the beginning, and costs what a mel spectrogram of the same ``n_fft`` costs, whatever
+            ``kernel_size`` is; levels stay those of the exact bank.
         padding: Which outputs of the convolution count: ``"full"``, all of them, from one FFT a frame; or ``"valid"``,
             those that see the whole kernel, as the published code does, for exact comparison with its weights. On
             steady sounds well above the log's offset the log energies of the two differ by a near constant. But
@@ -62,14 +58,13 @@ class KernelFilterbank(Filterbank):
         **options: The arguments that `Filterbank` describes.
     """
 
-    raw_center: nn.Parameter
-
     def __init__(
         self,
         sample_rate: float,
         n_filters: int = 80,
         *,
         kernel_size: int | None = None,
+        n_fft: int | None = None,
         padding: str = "full",
         window: Callable[[int], Tensor] = torch.hamming_window,
         init: str | Sequence[float] | Tensor = "mel",
@@ -95,7 +90,8 @@ class KernelFilterbank(Filterbank):
             raise ValueError(f"gain must be 'raw' or 'peak', got {gain!r}")
         self.padding, self.gain = padding, gain
         outputs = self.win_length + kernel_size - 1
-        half, n_fft = self.win_length // 2, next_fast_length(outputs)
+        half, self._n_fft = self.win_length // 2, n_fft
+        n_fft = next_fast_length(outputs) if n_fft is None else self._checked_n_fft(n_fft)
         frame_length = n_fft if padding == "full" else self.win_length
         self._set_framing(
             n_fft,
@@ -105,38 +101,21 @@ class KernelFilterbank(Filterbank):
             tail=frame_length - self.win_length,
         )
         # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum of all
-        # bins; a one-sided bin counts twice but for 0 Hz and the Nyquist frequency (n_fft is even).
+        # bins; a one-sided bin counts twice but for 0 Hz and the Nyquist frequency (n_fft is even). In a shorter
+        # transform outputs are added to each other; counted as before they leave levels where they were.
         shares = np.full(n_fft // 2 + 1, 2.0 / (outputs * n_fft))
         shares[[0, -1]] /= 2
         self._constants["bin_shares"] = shares
         self._constants["taps"] = np.arange(kernel_size // 2 + 1 if self._is_even else kernel_size)
-        self._init = (
-            init if isinstance(init, str) else torch.as_tensor(init, dtype=torch.float64, device="cpu").tolist()
-        )
-        self.starting_points()
-
-    def declare_centers(self) -> None:
-        """Declare ``raw_center``, from which `center_frequencies` follow: one free number for each filter.
-
-        It is the logit of the center's place in the band, so that a step means the same relative change at every
-        sample rate. Centers are the sorted places, plus a thousandth of an even ramp (`functional.ordered`), so that
-        any values leave them strictly ascending and strictly inside the band.
-        """
-        points, ramp = self.starting_points(), even_ramp(self.n_filters)
-        self._constants["ramp"] = ramp
-        places = (points[1:-1] - self.f_min) / (self.f_max - self.f_min)
-        self.declare("raw_center", unbounded(unordered(places, ramp), 0.0, 1.0))
-
-    @property
-    def center_frequencies(self) -> Tensor:
-        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        raw = at_least_float32(self.raw_center).sort().values
-        places = ordered(torch.sigmoid(raw), self._constants.like("ramp", raw))
-        return self.f_min + (self.f_max - self.f_min) * places
+        self.set_init(init)
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each even kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
         raise NotImplementedError(f"{type(self).__name__} defines kernels(), which need not be even")
+
+    def half_quadrature(self) -> Tensor | None:
+        """Halves of odd kernels, as `half_kernels`, whose energy is added to that of the even ones; ``None``: none."""
+        return None
 
     def kernels(self) -> Tensor:
         """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
@@ -146,24 +125,24 @@ class KernelFilterbank(Filterbank):
         """Return the power gain of each filter at the bins of a transform.
 
         Args:
-            n_fft: Even transform length in samples, at least ``kernel_size``.
+            n_fft: Even transform length in samples.
 
         Returns:
             Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``, bin ``k`` at ``k * sample_rate /
             n_fft`` Hz. With ``gain="peak"`` it is one at each center frequency.
-
-        Raises:
-            ValueError: If ``n_fft`` is smaller than ``kernel_size``.
         """
-        if self._is_even:
-            return even_kernel_response(self._scaled(self.half_kernels()), n_fft)
-        return kernel_response(self._scaled(self.kernels()), n_fft)
+        kernels, quadrature = self._scaled()
+        return even_kernel_response(kernels, n_fft, quadrature) if self._is_even else kernel_response(kernels, n_fft)
 
     def weights(self, like: Tensor) -> Tensor:
         """Weights of the bins of a power spectrum; with ``padding="valid"`` kernels that frames are convolved with."""
         if self.padding == "valid":
-            kernels = self._scaled(self.half_kernels() if self._is_even else self.kernels())
-            return (_mirror(kernels) if self._is_even else kernels).to(like.dtype)
+            kernels, quadrature = self._scaled()
+            if self._is_even:
+                kernels = _mirror(kernels)
+            if quadrature is not None:
+                kernels = torch.cat([kernels, _mirror(quadrature, odd=True)])
+            return kernels.to(like.dtype)
         response = self.power_response(self.n_fft)
         return (response * self._constants.like("bin_shares", response)).to(like.dtype)
 
@@ -172,16 +151,29 @@ class KernelFilterbank(Filterbank):
         if self.padding == "full":
             return super().frame_energies(frames)
         windowed = frames * self._constants.like("frame_window", frames)
-        return conv_energies(windowed, self._current_weights(frames), "valid")
+        energies = conv_energies(windowed, self._current_weights(frames), "valid")
+        return energies.unflatten(1, (-1, self.n_filters)).sum(1)
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
-        own = f"kernel_size={self.kernel_size}, padding={self.padding!r}, gain={self.gain!r}"
-        return f"{super().extra_repr()}, {own}"
+        names = ("kernel_size", "n_fft", "padding", "gain")
+        return ", ".join([super().extra_repr(), *(f"{name}={getattr(self, name)!r}" for name in names)])
 
     @property
     def _is_even(self) -> bool:
         return type(self).half_kernels is not KernelFilterbank.half_kernels
+
+    def _checked_n_fft(self, n_fft: int) -> int:
+        n_fft = whole_number("n_fft", n_fft)
+        if self.padding == "valid":
+            raise ValueError(f"n_fft must be left out with padding='valid', which convolves, got {n_fft}")
+        if n_fft % 2 or n_fft < self.win_length:
+            least = self.win_length + self.win_length % 2
+            raise ValueError(
+                f"n_fft must be even and at least win_length={self.win_length}, got {n_fft} (try {least}, or None for "
+                "the exact convolution)"
+            )
+        return n_fft
 
     def _set_transform(self, transform: str) -> None:
         if self.padding == "valid":
@@ -192,34 +184,24 @@ class KernelFilterbank(Filterbank):
         """Radians at each tap, from the middle on if even: ``(n_filters,)`` in Hz to ``(n_filters, taps)``."""
         return frequencies[..., None] * (self._constants.like("taps", frequencies) * (2 * math.pi / self.sample_rate))
 
-    def _scaled(self, kernels: Tensor) -> Tensor:
-        """Kernels or half kernels with the bank's gain."""
+    def _scaled(self) -> tuple[Tensor, Tensor | None]:
+        """Kernels or half kernels, and those in quadrature, with the bank's gain."""
+        quadrature = self.half_quadrature()
+        kernels = self.half_kernels() if self._is_even else self.kernels()
         if self.gain == "raw":
-            return kernels
+            return kernels, quadrature
         phase = self._phase(self.center_frequencies)
         real = (kernels * phase.cos()).sum(-1, keepdim=True)
-        if self._is_even:  # all taps but the middle one occur twice
-            return kernels / (2 * real - kernels[:, :1])
-        return kernels / torch.hypot(real, (kernels * phase.sin()).sum(-1, keepdim=True))
-
-    def starting_points(self) -> Tensor:
-        """Return ``f_min``, the centers that ``init`` asks for, and ``f_max``, in Hz: float64 on the CPU."""
-        step = RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
-        if step < 4 * self.f_max * torch.finfo(torch.float32).eps:
-            raise ValueError(
-                f"f_min and f_max must be further apart for {self.n_filters} filters to differ in float32, "
-                f"got f_min={self.f_min}, f_max={self.f_max} (all in Hz)"
-            )
-        with exact_construction():
-            points = spaced_centers(self._init, self.n_filters, self.f_min, self.f_max)
-        # The ramp of `functional.ordered` would push closer ones apart in silence, or leave no room for their edges.
-        if not bool((points.diff() > 1.5 * step).all()):
-            raise ValueError(
-                f"init must keep centers more than {1.5 * step:.3g} Hz from each other and from f_min and f_max, "
-                f"got {points[1:-1].tolist()} (all in Hz)"
-            )
-        return points
+        if not self._is_even:
+            return kernels / torch.hypot(real, (kernels * phase.sin()).sum(-1, keepdim=True)), None
+        real = 2 * real - kernels[:, :1]  # all taps but the middle one occur twice
+        if quadrature is None:
+            return kernels / real, None
+        gain = torch.hypot(real, 2 * (quadrature * phase.sin()).sum(-1, keepdim=True))
+        return kernels / gain, quadrature / gain
 
 
-def _mirror(half: Tensor) -> Tensor:
-    return torch.cat([half[:, 1:].flip(-1), half], dim=-1)
+def _mirror(half: Tensor, *, odd: bool = False) -> Tensor:
+    """Whole kernels from their middle tap and those after it."""
+    before = half[:, 1:].flip(-1)
+    return torch.cat([-before if odd else before, half], dim=-1)

@@ -26,8 +26,9 @@ class Fingerprinted(DeclaredParameters):
 
     fingerprint: Tensor
 
-    def _set_fingerprint(self, sample_rate: float, f_min: float, f_max: float) -> None:
-        family = zlib.crc32(type(self).__name__.encode())
+    def _set_fingerprint(self, sample_rate: float, f_min: float, f_max: float, kind: str = "") -> None:
+        """Set the numbers; ``kind`` names a setting of the family that its parameters have no meaning without."""
+        family = zlib.crc32(type(self).__name__.encode() + kind.encode())
         self._identity = [1, family, *(round(1000 * hz) for hz in (sample_rate, f_min, f_max))]
         self.register_buffer("fingerprint", torch.tensor(self._identity, dtype=torch.int64))
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from learnable_frontends._checks import number, whole_number
 from learnable_frontends._constants import Float64Array, exact_construction
-from learnable_frontends.filterbanks.base import Filterbank
-from learnable_frontends.filterbanks.options import FilterbankOptions
+from learnable_frontends.filterbanks.by_response import ResponseFilterbank
+from learnable_frontends.filterbanks.options import ResponseOptions
 from learnable_frontends.functional import spaced_edges
 
 __all__ = ["MelFrontend"]
 
-LARGEST_N_FFT = 2**18
 
-
-class MelFrontend(Filterbank):
+class MelFrontend(ResponseFilterbank):
     """Log-mel spectrogram: triangular filters, fixed, on the power spectrum.
 
     `energies` equals `librosa.feature.melspectrogram`, and torchaudio's `MelSpectrogram` where that agrees with
@@ -33,12 +29,9 @@ class MelFrontend(Filterbank):
         n_filters: Number of mel bands.
         n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
             there on at which every filter covers a bin.
-        power: Exponent of the magnitude spectrum: 2 for power, 1 for magnitude.
         norm: ``None`` for triangles of height one, ``"slaney"`` for triangles of unit area.
         mel_scale: ``"htk"`` or ``"slaney"``.
-        pad_mode: How the ends are padded: ``"reflect"`` as torchaudio does, ``"constant"`` as librosa does,
-            ``"replicate"`` or ``"circular"``; by ``n_fft // 2`` samples.
-        **options: The arguments that `Filterbank` describes.
+        **options: The arguments that `ResponseFilterbank` describes.
 
     Shape:
         - Input: ``(..., time)``, floating point.
@@ -64,41 +57,42 @@ class MelFrontend(Filterbank):
         sample_rate: float,
         n_filters: int = 80,
         *,
-        n_fft: int | None = None,
-        power: float = 2.0,
         norm: str | None = None,
         mel_scale: str = "htk",
-        **options: Unpack[FilterbankOptions],
+        **options: Unpack[ResponseOptions],
     ) -> None:
         super().__init__(sample_rate, n_filters, **options)
-        n_fft = None if n_fft is None else whole_number("n_fft", n_fft)
-        if n_fft is not None and n_fft < self.win_length:
-            raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
-        number("power", power, above=0, hint="2 for power, 1 for magnitude")
         if norm not in (None, "slaney"):
             raise ValueError(f"norm must be None or 'slaney', got {norm!r}")
         if mel_scale not in ("htk", "slaney"):
             raise ValueError(f"mel_scale must be 'htk' or 'slaney', got {mel_scale!r}")
-        self.power, self.norm, self.mel_scale = float(power), norm, mel_scale
+        self.norm, self.mel_scale = norm, mel_scale
         with exact_construction():
-            edges = spaced_edges(self.n_filters, self.f_min, self.f_max, mel_scale).numpy()
-        self._constants["edges"] = edges
-        n_fft = self._covering_n_fft() if n_fft is None else n_fft
-        half, before = n_fft // 2, (n_fft - self.win_length) // 2
-        self._set_framing(n_fft, frame_length=n_fft, window_start=before, padding=(half, half), tail=0)
-        triangles = self._triangles(n_fft)
-        if empty := int((triangles.max(-1) == 0).sum()):
+            self._constants["edges"] = spaced_edges(self.n_filters, self.f_min, self.f_max, mel_scale)
+        self.set_bins(lambda n_fft: not self._empty(n_fft))
+        if empty := self._empty(self.n_fft):
             warnings.warn(
-                f"n_fft={n_fft} leaves {empty} of {n_filters} mel filters without a bin (raise n_fft or lower "
+                f"n_fft={self.n_fft} leaves {empty} of {n_filters} mel filters without a bin (raise n_fft or lower "
                 "n_filters)",
                 stacklevel=2,
             )
-        self._constants["triangles"] = triangles
+        self._constants["triangles"] = self._triangles(self.n_fft)
 
     @property
     def center_frequencies(self) -> Tensor:
         """Peak of each triangle in Hz, shape ``(n_filters,)``."""
         return self._tensor(self._constants["edges"][1:-1])
+
+    def response(self, frequencies: Tensor) -> Tensor:
+        """Height of each triangle at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
+        return self._heights(frequencies)
+
+    def _heights(self, frequencies: Tensor) -> Tensor:
+        edges = self._constants.like("edges", frequencies)[:, None]
+        low, peak, high = edges[:-2], edges[1:-1], edges[2:]
+        rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
+        triangles = torch.minimum(rising, falling).clamp_min(0)
+        return triangles * (2.0 / (high - low)) if self.norm == "slaney" else triangles
 
     def power_response(self, n_fft: int) -> Tensor:
         """Return the height of each triangle at the bins of a transform, shape ``(n_filters, n_fft // 2 + 1)``.
@@ -112,38 +106,15 @@ class MelFrontend(Filterbank):
         """Heights of the triangles at the bins of a power spectrum."""
         return self._constants.like("triangles", like)
 
-    def spectrum(self, frames: Tensor) -> Tensor:
-        """Spectrum of frames not yet windowed, ``(..., n_fft)`` to ``(..., n_fft // 2 + 1)``, to the chosen power."""
-        power = super().spectrum(frames)
-        if self.power == 2.0:
-            return power
-        # The floor keeps the gradient of silence finite.
-        return power.clamp_min(torch.finfo(power.dtype).tiny).pow(self.power / 2)
-
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
-        names = ("n_fft", "power", "norm", "mel_scale")
-        return ", ".join([super().extra_repr(), *(f"{name}={getattr(self, name)!r}" for name in names)])
-
-    def _tensor(self, array: Float64Array) -> Tensor:
-        return torch.as_tensor(array, dtype=torch.get_default_dtype(), device=self.fingerprint.device)
+        return f"{super().extra_repr()}, norm={self.norm!r}, mel_scale={self.mel_scale!r}"
 
     def _triangles(self, n_fft: int) -> Float64Array:
-        edges = self._constants["edges"]
-        bins = np.arange(n_fft // 2 + 1) * (self.sample_rate / n_fft)
-        low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-        triangles = np.maximum(np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)), 0.0)
-        return triangles * (2.0 / (high - low)) if self.norm == "slaney" else triangles
+        """Draw the triangles in float64, whatever the type that they will have."""
+        with exact_construction():
+            return self._heights(torch.from_numpy(self._bins(n_fft))).numpy()
 
-    def _covering_n_fft(self) -> int:
-        """Smallest power of two, ``win_length`` or more, at which every filter covers a bin."""
-        n_fft = 1 << (self.win_length - 1).bit_length()
-        while (self._triangles(n_fft).max(-1) == 0).any():
-            n_fft *= 2
-            if n_fft > LARGEST_N_FFT:
-                raise ValueError(
-                    f"f_min and f_max must be further apart for each of {self.n_filters} filters to cover a bin of a "
-                    f"transform of {LARGEST_N_FFT} samples, got f_min={self.f_min}, f_max={self.f_max} (all in Hz; "
-                    "give n_fft to do without)"
-                )
-        return n_fft
+    def _empty(self, n_fft: int) -> int:
+        """Filters that cover no bin."""
+        return int((self._triangles(n_fft).max(-1) == 0).sum())

@@ -14,7 +14,7 @@ from typing import Any, TypedDict, get_type_hints
 
 from torch import Tensor, nn
 
-__all__ = ["FilterbankOptions", "FramingOptions", "KernelOptions", "share_arguments"]
+__all__ = ["FilterbankOptions", "FramingOptions", "KernelOptions", "MelOptions", "ResponseOptions", "share_arguments"]
 
 
 class FramingOptions(TypedDict, total=False):
@@ -39,9 +39,24 @@ class KernelOptions(FilterbankOptions, total=False):
     """Arguments of `learnable_frontends.KernelFilterbank`, which describes those that it adds."""
 
     kernel_size: int | None
+    n_fft: int | None
     padding: str
     init: str | Sequence[float] | Tensor
     gain: str
+
+
+class ResponseOptions(FilterbankOptions, total=False):
+    """Arguments of `learnable_frontends.ResponseFilterbank`, which describes those that it adds."""
+
+    n_fft: int | None
+    power: float
+
+
+class MelOptions(ResponseOptions, total=False):
+    """Arguments of `learnable_frontends.MelFrontend`, which describes those that it adds."""
+
+    norm: str | None
+    mel_scale: str
 
 
 ENTRY = re.compile(r"^ {8}(\**\w+): .*(?:\n {9,}.*)*\n", re.MULTILINE)  # of a docstring's "Args:"

@@ -1,6 +1,13 @@
 """Pure stages of a front-end: framing, spectra, energies, constraints of free parameters, frequency scales."""
 
-from learnable_frontends.functional.constraints import bounded, even_ramp, ordered, unbounded, unordered
+from learnable_frontends.functional.constraints import (
+    bounded,
+    bounded_factor,
+    even_ramp,
+    ordered,
+    unbounded,
+    unordered,
+)
 from learnable_frontends.functional.energies import band_energies, conv_energies
 from learnable_frontends.functional.framing import frame, over_blocks, pad_each
 from learnable_frontends.functional.scales import hz_to_scale, scale_to_hz, spaced_centers, spaced_edges
@@ -16,6 +23,7 @@ from learnable_frontends.functional.spectra import (
 __all__ = [
     "band_energies",
     "bounded",
+    "bounded_factor",
     "conv_energies",
     "dft_bases",
     "even_kernel_response",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 __all__ = [
     "bounded",
+    "bounded_factor",
     "even_ramp",
     "ordered",
     "unbounded",
@@ -48,6 +49,25 @@ def unbounded(value: Tensor, low: float, high: float) -> Tensor:
         tensor([0.])
     """
     return torch.logit((value - low) / (high - low))
+
+
+LARGEST_LOG_FACTOR = 2.3  # almost ln 10
+
+
+def bounded_factor(raw: Tensor) -> Tensor:
+    """Map a free parameter smoothly to a factor between a tenth and ten; zero to one, with slope one.
+
+    Args:
+        raw: Any values.
+
+    Returns:
+        ``exp(2.3 * tanh(raw / 2.3))``, shaped like ``raw``.
+
+    Example:
+        >>> bounded_factor(torch.tensor([-100.0, 0.0, 100.0]))
+        tensor([0.1003, 1.0000, 9.9742])
+    """
+    return (LARGEST_LOG_FACTOR * torch.tanh(raw / LARGEST_LOG_FACTOR)).exp()
 
 
 # Share of the band that an even ramp takes, so that filters stay strictly apart whatever the optimizer does: at least

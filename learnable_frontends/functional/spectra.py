@@ -120,49 +120,63 @@ def kernel_response(kernels: Tensor, n_fft: int) -> Tensor:
 
     Args:
         kernels: Impulse responses, shape ``(n_filters, kernel_size)``.
-        n_fft: Transform length in samples, at least ``kernel_size``: a shorter one would cut the kernels.
+        n_fft: Transform length in samples. Kernels that are longer are folded, which is exact: the transform of the
+            sum of their pieces is their response at these bins.
 
     Returns:
         Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
 
-    Raises:
-        ValueError: If ``n_fft`` is smaller than the kernels.
-
     Example:
-        >>> kernel_response(torch.tensor([[1.0, 1.0]]), 2)
-        tensor([[4., 0.]])
+        >>> kernel_response(torch.tensor([[1.0, 1.0, 2.0]]), 2)
+        tensor([[16.,  4.]])
     """
-    if n_fft < kernels.shape[-1]:
-        raise ValueError(f"n_fft must be at least kernel_size={kernels.shape[-1]}, got {n_fft}")
-    return power_spectrum(kernels, n_fft)
+    return power_spectrum(_folded(kernels, n_fft) if kernels.shape[-1] > n_fft else kernels, n_fft)
 
 
-def even_kernel_response(half_kernels: Tensor, n_fft: int) -> Tensor:
+def even_kernel_response(half_kernels: Tensor, n_fft: int, half_quadrature: Tensor | None = None) -> Tensor:
     """Power gain of FIR filters that are even about their middle tap, from that tap and those after it.
 
-    With the middle at time zero the response is real, which takes half the time of `kernel_response`, forward and
-    backward.
+    With the middle at time zero the response is real, so that half of each kernel is enough, and a second one that is
+    odd about its middle, where it is zero, costs nothing: it takes the place of the imaginary part.
 
     Args:
         half_kernels: Shape ``(n_filters, (kernel_size + 1) // 2)``, the middle tap first.
-        n_fft: Even transform length in samples, at least ``kernel_size``.
+        n_fft: Even transform length in samples. Longer kernels are folded, as in `kernel_response`.
+        half_quadrature: Halves of odd kernels, of the same shape, whose power gain is added; ``None`` for none.
 
     Returns:
         Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``.
-
-    Raises:
-        ValueError: If ``n_fft`` is smaller than the kernels.
 
     Example:
         >>> even_kernel_response(torch.tensor([[2.0, 1.0]]), 4)  # the kernel 1, 2, 1
         tensor([[16.,  4.,  0.]])
     """
-    kernel_size = 2 * half_kernels.shape[-1] - 1
-    if n_fft < kernel_size:
-        raise ValueError(f"n_fft must be at least kernel_size={kernel_size}, got {n_fft}")
-    # This is hfft(half_kernels, n_fft) without its complex padding, which the ONNX exporter does not know: zeros become
-    # the imaginary part and the higher taps.
-    padded = F.pad(half_kernels[..., None], (0, 1, 0, n_fft // 2 + 1 - half_kernels.shape[-1]))
-    spectrum = torch.view_as_complex(padded)
-    response: Tensor = torch.fft.irfft(spectrum, n=n_fft, norm="forward")[:, : n_fft // 2 + 1].square()
-    return response
+    parts = half_kernels[..., None]
+    if half_quadrature is not None:
+        parts = torch.stack([half_kernels, -half_quadrature], dim=-1)
+    bins = n_fft // 2 + 1
+    if half_kernels.shape[-1] >= bins:
+        # A tap and its image on the other side are a period apart in the end, so each place has the sum of both, of odd
+        # kernels the difference; the middle tap is its own image and counts once.
+        period = _folded(torch.cat([parts[:, :1] / 2, parts[:, 1:]], dim=1), n_fft)
+        images = torch.cat([period[:, :1], period[:, bins - 1 :].flip(1)], dim=1)
+        sign = torch.tensor([1.0, -1.0], dtype=parts.dtype, device=parts.device)[: parts.shape[-1]]
+        parts = period[:, :bins] + sign * images
+    # This is hfft without its complex padding, which the ONNX exporter does not know: zeros become the higher taps, and
+    # the imaginary part where there is none.
+    padded = F.pad(parts, (0, 2 - parts.shape[-1], 0, bins - parts.shape[1]))
+    response = torch.fft.irfft(torch.view_as_complex(padded.contiguous()), n=n_fft, norm="forward").square()
+    if half_quadrature is None:
+        return response[:, :bins]
+    # The even part plus the odd one at each frequency, and less it at the negative frequency.
+    negative = torch.cat([response[:, :1], response[:, bins - 1 :].flip(-1)], dim=-1)
+    return (response[:, :bins] + negative) / 2
+
+
+def _folded(kernels: Tensor, period: int) -> Tensor:
+    """Sum the pieces of ``period`` taps that kernels consist of: ``(n_filters, taps, ...)``."""
+    pieces = -(-kernels.shape[1] // period)
+    padded = torch.cat(
+        [kernels, kernels.new_zeros(len(kernels), pieces * period - kernels.shape[1], *kernels.shape[2:])], 1
+    )
+    return padded.unflatten(1, (pieces, period)).sum(1)

@@ -16,6 +16,8 @@ from learnable_frontends import (
     PCEN,
     CosGaussFilterbank,
     Decibels,
+    GaussianFilterbank,
+    LearnableMelFilterbank,
     Log,
     MelFrontend,
     MultiHeadRelevance,
@@ -46,9 +48,16 @@ def _all_arguments(cls: type[nn.Module]) -> dict[str, Reader]:
 
 # For each class the arguments of its constructor, and how they are read from a module. What is not here is in tensors.
 SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
-    CosGaussFilterbank: _all_arguments(CosGaussFilterbank),
-    SincFilterbank: _all_arguments(SincFilterbank),
-    MelFrontend: _all_arguments(MelFrontend),
+    **{
+        family: _all_arguments(family)
+        for family in (
+            CosGaussFilterbank,
+            SincFilterbank,
+            MelFrontend,
+            LearnableMelFilterbank,
+            GaussianFilterbank,
+        )
+    },
     MultiHeadRelevance: {
         argument.name: attrgetter(argument.name if argument.name == "frontend" else f"relevance.{argument.name}")
         for argument in _arguments(MultiHeadRelevance)

@@ -140,6 +140,16 @@ class MultiHeadRelevance(Frontend):
         return self.frontend.first_frame_center
 
     @property
+    def span(self) -> int:
+        """Samples of a waveform that a frame of the wrapped front-end depends on."""
+        return self.frontend.span
+
+    @property
+    def centers_ascend(self) -> bool:  # type: ignore[override]
+        """Whether the wrapped front-end's centers are strictly ascending, whatever was learned."""
+        return self.frontend.centers_ascend
+
+    @property
     def latency(self) -> int:
         """Samples that must follow the last sample of a frame: heads look ``context`` frames ahead, or a patch."""
         frames = self.relevance.context if self.relevance.gate == "sigmoid" else 2 * self.relevance.context

@@ -1,0 +1,108 @@
+"""Filterbanks drawn over frequency: a mel spectrogram's frames and transform, weighted by a response in closed form."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from learnable_frontends._checks import number, whole_number
+from learnable_frontends._constants import Float64Array
+from learnable_frontends.filterbanks.base import Filterbank
+from learnable_frontends.filterbanks.options import FilterbankOptions
+
+__all__ = ["ResponseFilterbank"]
+
+LARGEST_N_FFT = 2**18
+
+
+class ResponseFilterbank(Filterbank):
+    """A bank whose family says its power `response` over frequency in Hz; the rest is that of a mel spectrogram.
+
+    Its cost is a mel spectrogram's too: the response is drawn over the bins of the transform in each call, once for the
+    whole batch. A family's constructor declares its parameters and ends with `set_bins`.
+
+    Args:
+        sample_rate: Samples per second of the waveform.
+        n_filters: Number of filters.
+        n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
+            there on whose bins are close enough for the narrowest filter.
+        power: Exponent of the magnitude spectrum: 2 for power, 1 for magnitude.
+        pad_mode: How the ends are padded: ``"reflect"`` as torchaudio does, ``"constant"`` as librosa does,
+            ``"replicate"`` or ``"circular"``; by ``n_fft // 2`` samples.
+        **options: The arguments that `Filterbank` describes.
+    """
+
+    def __init__(
+        self,
+        sample_rate: float,
+        n_filters: int = 80,
+        *,
+        n_fft: int | None = None,
+        power: float = 2.0,
+        **options: Unpack[FilterbankOptions],
+    ) -> None:
+        super().__init__(sample_rate, n_filters, **options)
+        self.power = number("power", power, above=0, hint="2 for power, 1 for magnitude")
+        self._n_fft = None if n_fft is None else whole_number("n_fft", n_fft)
+        if n_fft is not None and n_fft < self.win_length:
+            raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
+
+    def set_bins(self, fits: Callable[[int], bool] = lambda _: True) -> None:
+        """Set the length of the transform, and with it the bins and frames: the end of each family's constructor.
+
+        Args:
+            fits: Whether the bins of a transform of so many samples are close enough for the narrowest filter; asked
+                only if the argument ``n_fft`` is ``None``.
+        """
+        n_fft = 1 << (self.win_length - 1).bit_length() if self._n_fft is None else self._n_fft
+        while self._n_fft is None and not fits(n_fft):
+            n_fft *= 2
+            if n_fft > LARGEST_N_FFT:
+                raise ValueError(
+                    f"f_min and f_max must be further apart for each of {self.n_filters} filters to cover a bin of a "
+                    f"transform of {LARGEST_N_FFT} samples, got f_min={self.f_min}, f_max={self.f_max} (all in Hz; "
+                    "give n_fft to do without)"
+                )
+        half, before = n_fft // 2, (n_fft - self.win_length) // 2
+        self._set_framing(n_fft, frame_length=n_fft, window_start=before, padding=(half, half), tail=0)
+        self._constants["bins"] = self._bins(n_fft)
+
+    def _bins(self, n_fft: int) -> Float64Array:
+        """Frequencies in Hz of the bins of a transform."""
+        return np.arange(n_fft // 2 + 1) * (self.sample_rate / n_fft)
+
+    @abstractmethod
+    def response(self, frequencies: Tensor) -> Tensor:
+        """Compute each filter's power gain: frequencies in Hz ``(bins,)`` to ``(n_filters, bins)``, not negative."""
+
+    def power_response(self, n_fft: int) -> Tensor:
+        """Return the power gain of each filter at the bins of a transform, shape ``(n_filters, n_fft // 2 + 1)``.
+
+        Args:
+            n_fft: Transform length in samples.
+        """
+        return self.response(self._tensor(self._bins(n_fft)))
+
+    def weights(self, like: Tensor) -> Tensor:
+        """Power gain of each filter at the bins of the bank's own transform."""
+        return self.response(self._constants.like("bins", like)).to(like.dtype)
+
+    def spectrum(self, frames: Tensor) -> Tensor:
+        """Spectrum of frames not yet windowed, ``(..., n_fft)`` to ``(..., n_fft // 2 + 1)``, to the chosen power."""
+        power = super().spectrum(frames)
+        if self.power == 2.0:
+            return power
+        # The floor keeps the gradient of silence finite.
+        return power.clamp_min(torch.finfo(power.dtype).tiny).pow(self.power / 2)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"{super().extra_repr()}, n_fft={self.n_fft}, power={self.power!r}"
+
+    def _tensor(self, array: Float64Array) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.get_default_dtype(), device=self.fingerprint.device)

@@ -1,0 +1,118 @@
+"""Banks with one learned center frequency for each filter: where centers start, and the parameter that they follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._constants import exact_construction
+from learnable_frontends._precision import at_least_float32
+from learnable_frontends.filterbanks.base import Filterbank
+from learnable_frontends.functional import bounded, even_ramp, ordered, spaced_centers, unbounded, unordered
+from learnable_frontends.functional.constraints import RAMP_SHARE
+
+__all__ = ["CenteredFilterbank"]
+
+
+class CenteredFilterbank(Filterbank):
+    """A bank whose centers start where an argument ``init`` says; families that learn them call `declare_centers`.
+
+    Its families take ``init``, call `set_init` with it and then `declare_centers`, or use `starting_points` for first
+    values of their own; those with a width in Hz call `declare_widths`.
+    """
+
+    raw_center: nn.Parameter
+    raw_width: nn.Parameter
+    learn_width: bool
+
+    def set_init(self, init: str | Sequence[float] | Tensor) -> None:
+        """Set where centers start, the argument ``init`` of a family's constructor, and check it."""
+        self._init = (
+            init if isinstance(init, str) else torch.as_tensor(init, dtype=torch.float64, device="cpu").tolist()
+        )
+        self.starting_points()
+
+    def starting_points(self) -> Tensor:
+        """Return ``f_min``, the centers that ``init`` asks for, and ``f_max``, in Hz: float64 on the CPU."""
+        step = RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
+        if step < 4 * self.f_max * torch.finfo(torch.float32).eps:
+            raise ValueError(
+                f"f_min and f_max must be further apart for {self.n_filters} filters to differ in float32, "
+                f"got f_min={self.f_min}, f_max={self.f_max} (all in Hz)"
+            )
+        with exact_construction():
+            points = spaced_centers(self._init, self.n_filters, self.f_min, self.f_max)
+        # The ramp of `functional.ordered` would push closer ones apart in silence, or leave no room for their edges.
+        if not bool((points.diff() > 1.5 * step).all()):
+            raise ValueError(
+                f"init must keep centers more than {1.5 * step:.3g} Hz from each other and from f_min and f_max, "
+                f"got {points[1:-1].tolist()} (all in Hz)"
+            )
+        return points
+
+    def declare_centers(self) -> None:
+        """Declare ``raw_center``, from which `center_frequencies` follow: one free number for each filter.
+
+        It is the logit of the center's place in the band, so that a step means the same relative change at every
+        sample rate. Centers are the sorted places, plus a thousandth of an even ramp (`functional.ordered`), so that
+        any values leave them strictly ascending and strictly inside the band.
+        """
+        points, ramp = self.starting_points(), even_ramp(self.n_filters)
+        self._constants["ramp"] = ramp
+        places = (points[1:-1] - self.f_min) / (self.f_max - self.f_min)
+        self.declare("raw_center", unbounded(unordered(places, ramp), 0.0, 1.0))
+
+    @property
+    def center_frequencies(self) -> Tensor:
+        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
+        raw = at_least_float32(self.raw_center).sort().values
+        places = ordered(torch.sigmoid(raw), self._constants.like("ramp", raw))
+        return self.f_min + (self.f_max - self.f_min) * places
+
+    def declare_widths(self, width: float | str | Sequence[float] | Tensor, learn_width: bool) -> None:
+        """Set the width of each filter in Hz, from which `widths` follow, and declare ``raw_width`` if it is learned.
+
+        Args:
+            width: Full width at half of the peak's power in Hz, one or one for each filter; or ``"spacing"``: each
+                filter's response is half of its peak half-way to its neighbors, on average.
+            learn_width: Whether widths are learned, each between a ten-thousandth of the band and all of it.
+        """
+        points, (low, high) = self.starting_points(), self._width_range
+        if isinstance(width, str):
+            if width != "spacing":
+                raise ValueError(f"width must be 'spacing' or numbers, got {width!r} (in Hz)")
+            widths = (points[2:] - points[:-2]) / 2
+        else:
+            widths = torch.as_tensor(width, dtype=torch.float64, device="cpu").detach()
+            if widths.shape not in ((), (self.n_filters,)):
+                raise ValueError(f"width must be one number or {self.n_filters}, got shape {tuple(widths.shape)}")
+            if not bool(((widths > 0) & widths.isfinite()).all()):
+                raise ValueError(f"width must be positive and finite, got {width} (in Hz)")
+        if learn_width and not bool(((low < widths) & (widths < high)).all()):
+            raise ValueError(
+                f"width must be between {low:g} and {high:g} Hz to be learned, a ten-thousandth of the band and all of "
+                f"it, got {width}"
+            )
+        self._width = width if isinstance(width, str) else widths.tolist()
+        self.learn_width = bool(learn_width)
+        self._constants["widths"] = widths = widths.expand(self.n_filters)
+        if learn_width:
+            self.declare("raw_width", unbounded(widths.log(), math.log(low), math.log(high)))
+
+    @property
+    def widths(self) -> Tensor:
+        """Full width of each filter at half of its peak's power in Hz, as it is now, shape ``(n_filters,)``."""
+        raw = at_least_float32(self.raw_center)
+        order = raw.argsort()
+        if not self.learn_width:
+            return self._constants.like("widths", raw).index_select(0, order)
+        low, high = self._width_range
+        return bounded(at_least_float32(self.raw_width).index_select(0, order), math.log(low), math.log(high)).exp()
+
+    @property
+    def _width_range(self) -> tuple[float, float]:
+        """Narrowest and widest that a learned width becomes, in Hz."""
+        return 1e-4 * (self.f_max - self.f_min), self.f_max - self.f_min

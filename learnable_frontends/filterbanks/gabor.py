@@ -1,0 +1,133 @@
+"""Complex Gabor filters, as in LEAF: pairs in quadrature, a learned center and width each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
+from learnable_frontends.filterbanks.options import KernelOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["GaborFilterbank"]
+
+
+class GaborFilterbank(KernelFilterbank):
+    r"""Complex Gabor filters: Gaussians times a complex exponential, with a learned center and width each.
+
+    Filter :math:`i` at tap :math:`n` is
+    :math:`e^{-n^2 / 2\sigma_i^2}\,e^{2\pi\mathrm{i} c_i n} / \sqrt{2\pi}\,\sigma_i`, with the center :math:`c_i` in
+    cycles per sample and the standard deviation :math:`\sigma_i` in samples. Its energy is that of the real and the
+    imaginary part together, a pair in quadrature, so that it does not depend on the phase of a tone. `kernels` returns
+    the real part, `quadrature` the imaginary one.
+
+    Args:
+        sample_rate: Samples per second of the waveform.
+        n_filters: Number of filters.
+        width: Full width at half of the peak's power in Hz, one for all filters or one for each; or ``"spacing"``:
+            each filter's response is half of its peak half-way to its neighbors, on average.
+        learn_width: Whether widths are learned too, each between a ten-thousandth of the band and all of it.
+        **options: The arguments that `KernelFilterbank` describes.
+
+    Shape:
+        - Input: ``(..., time)``, floating point.
+        - Output: ``(..., n_filters, 1 + time // hop_length)``.
+
+    Raises:
+        TypeError: As `CosGaussFilterbank`.
+        ValueError: As `CosGaussFilterbank`.
+
+    Example:
+        >>> GaborFilterbank(sample_rate=16000, n_filters=40)(torch.randn(16000)).shape
+        torch.Size([40, 101])
+
+    Source: Zeghidour et al., "LEAF: A Learnable Frontend for Audio Classification", ICLR 2021, eq. 3. LEAF smooths the
+    squared magnitude by a learned Gaussian and takes every ``hop_length``-th sample; here it is averaged over frames,
+    under their window, so that the filters are LEAF's and the features are not.
+    """
+
+    def __init__(
+        self,
+        sample_rate: float,
+        n_filters: int = 80,
+        *,
+        width: float | str | Sequence[float] | Tensor = "spacing",
+        learn_width: bool = True,
+        **options: Unpack[KernelOptions],
+    ) -> None:
+        super().__init__(sample_rate, n_filters, **options)
+        self.declare_centers()
+        self.declare_widths(width, learn_width)
+
+    @classmethod
+    def from_leaf(
+        cls, centers: Tensor, deviations: Tensor, sample_rate: float, **options: Unpack[KernelOptions]
+    ) -> Self:
+        """Return a bank that starts with the trained filters of a LEAF front-end.
+
+        Args:
+            centers: LEAF's center frequencies in radians per sample, between 0 and pi, in any order, shape
+                ``(n_filters,)``.
+            deviations: LEAF's standard deviations in samples, shape ``(n_filters,)``.
+            sample_rate: Samples per second of the waveform.
+            **options: Arguments of the constructor; LEAF's ``kernel_size`` is 401 at 16 kHz.
+
+        Returns:
+            A bank with these filters in ascending order of their centers.
+
+        Raises:
+            ValueError: If the numbers are not as described, or centers are too close to each other.
+
+        Example:
+            >>> bank = GaborFilterbank.from_leaf(torch.tensor([0.8, 0.2]), torch.tensor([20.0, 60.0]), 16000)
+            >>> bank.center_frequencies.round()
+            tensor([ 509., 2037.], grad_fn=<RoundBackward0>)
+        """
+        if centers.dim() != 1 or centers.shape != deviations.shape:
+            raise ValueError(
+                f"centers and deviations must have shape (n_filters,), got {tuple(centers.shape)} and "
+                f"{tuple(deviations.shape)}"
+            )
+        order = centers.detach().argsort().cpu()
+        hertz, samples = (values.detach().cpu().double()[order] for values in (centers, deviations))
+        return cls(
+            sample_rate,
+            len(order),
+            init=hertz * (sample_rate / (2 * math.pi)),
+            width=_deviation_in_samples(samples, sample_rate),
+            **options,
+        )
+
+    def half_kernels(self) -> Tensor:
+        """Middle tap of each real part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        return self._half_envelopes() * self._phase(self.center_frequencies).cos()
+
+    def half_quadrature(self) -> Tensor:
+        """Middle tap of each imaginary part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        return self._half_envelopes() * self._phase(self.center_frequencies).sin()
+
+    def quadrature(self) -> Tensor:
+        """Imaginary parts of the impulse responses, shape ``(n_filters, kernel_size)``, odd about their middle."""
+        half = self.half_quadrature()
+        return torch.cat([-half[:, 1:].flip(-1), half], dim=-1)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"{super().extra_repr()}, learn_width={self.learn_width}"
+
+    def _half_envelopes(self) -> Tensor:
+        deviations = _deviation_in_samples(self.widths, self.sample_rate)[:, None]
+        taps = self._constants.like("taps", deviations)
+        return torch.exp2((taps / deviations).square() * (-0.5 / math.log(2))) / (math.sqrt(2 * math.pi) * deviations)
+
+
+def _deviation_in_samples(widths: Tensor, sample_rate: float) -> Tensor:
+    """Standard deviations in samples from full widths at half power in Hz, or these from those."""
+    return math.sqrt(math.log(2)) / math.pi * sample_rate / widths

@@ -1,0 +1,74 @@
+"""Gaussian filters drawn over frequency, their centers and widths learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from typing_extensions import Unpack
+
+from learnable_frontends.filterbanks.by_response import ResponseFilterbank
+from learnable_frontends.filterbanks.centers import CenteredFilterbank
+from learnable_frontends.filterbanks.options import ResponseOptions
+
+__all__ = ["GaussianFilterbank"]
+
+
+class GaussianFilterbank(CenteredFilterbank, ResponseFilterbank):
+    r"""Filters whose power response is a Gaussian over frequency, with a learned center and width each.
+
+    The gain of filter :math:`i` at the frequency :math:`f` is :math:`2^{-4 (f - c_i)^2 / w_i^2}`: one at its center
+    :math:`c_i`, and half where it is :math:`w_i / 2` away. It is drawn over the bins of the transform in closed form,
+    so no kernel truncates it, however low or narrow a filter is.
+
+    Args:
+        sample_rate: Samples per second of the waveform.
+        n_filters: Number of filters.
+        width: Full width at half of the peak in Hz, one for all filters or one for each; or ``"spacing"``: each
+            filter's response is half of its peak half-way to its neighbors, on average, so that filters start side by
+            side, however many there are.
+        learn_width: Whether widths are learned too, each between a ten-thousandth of the band and all of it.
+        init: Where centers start: evenly on a scale, ``"mel"`` (``"htk"``), ``"slaney"``, ``"bark"``, ``"erb"`` or
+            ``"linear"``, or ``n_filters`` ascending frequencies in Hz.
+        n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
+            there on whose bins are no farther apart than the narrowest filter is wide at the start.
+        **options: The arguments that `ResponseFilterbank` describes.
+
+    Shape:
+        - Input: ``(..., time)``, floating point.
+        - Output: ``(..., n_filters, 1 + time // hop_length)``; for an odd ``n_fft`` ``1 + (time - 1) // hop_length``.
+
+    Raises:
+        TypeError: As `CosGaussFilterbank`.
+        ValueError: As `MelFrontend` and `CosGaussFilterbank`.
+
+    Example:
+        >>> import torch
+        >>> GaussianFilterbank(sample_rate=16000, n_filters=40)(torch.randn(16000)).shape
+        torch.Size([40, 101])
+    """
+
+    def __init__(
+        self,
+        sample_rate: float,
+        n_filters: int = 80,
+        *,
+        width: float | str | Sequence[float] | Tensor = "spacing",
+        learn_width: bool = True,
+        init: str | Sequence[float] | Tensor = "mel",
+        **options: Unpack[ResponseOptions],
+    ) -> None:
+        super().__init__(sample_rate, n_filters, **options)
+        self.set_init(init)
+        self.declare_centers()
+        self.declare_widths(width, learn_width)
+        self.set_bins(lambda n_fft: self.sample_rate / n_fft <= self._constants["widths"].min())
+
+    def response(self, frequencies: Tensor) -> Tensor:
+        """Gain of each filter at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
+        half_widths = (frequencies - self.center_frequencies[:, None]) * (2 / self.widths[:, None])
+        return half_widths.square().neg().exp2()
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"{super().extra_repr()}, learn_width={self.learn_width}"
