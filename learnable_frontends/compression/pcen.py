@@ -194,7 +194,8 @@ def _recursion(values: Tensor, kept: Tensor, share: Tensor, start: Tensor | None
     sums = torch.einsum("...fbu,ftu->...fbt", blocks, share[:, None, None] * _powers(kept, size))
     before = start[..., None]
     if levels:
-        ends = _recursion(sums[..., -1], kept**size, torch.ones_like(kept), start, levels - 1)
+        last = sums[..., -1].contiguous()  # for a batched product: of a strided view it would be one for each row
+        ends = _recursion(last, kept**size, torch.ones_like(kept), start, levels - 1)
         before = torch.cat([before, ends], -1).index_select(-1, torch.arange(count, device=values.device))
     since = torch.arange(1, size + 1, device=values.device)
     return torch.addcmul(sums, before[..., None], kept[:, None, None] ** since).flatten(-2)
