@@ -42,7 +42,7 @@ def in_onnx(frontend: Frontend, waveform: Tensor, n: int, folder: Path) -> Calla
     import onnxruntime
 
     path = folder / "frontend.onnx"
-    dynamic = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2 * frontend.n_fft)},)
+    dynamic = ({0: "batch", 1: "time"},)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own
         program = torch.onnx.export(frontend, (waveform,), dynamo=True, dynamic_shapes=dynamic, verbose=False)

@@ -23,10 +23,20 @@ from torch import Tensor, nn
 
 from benchmarks import measuring
 from benchmarks.measuring import MODES, call, interleave, milliseconds, ratio, table, target, threads
-from learnable_frontends import CosGaussFilterbank, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
+from learnable_frontends import (
+    CosGaussFilterbank,
+    GaborFilterbank,
+    GaussianFilterbank,
+    LearnableMelFilterbank,
+    Log,
+    MelFrontend,
+    MultiHeadRelevance,
+    SincFilterbank,
+)
 from learnable_frontends.functional import conv_energies, frame
 from learnable_frontends.plotting.drawing import COLORS
 
+SHORT = "n_fft=win_length"
 REFERENCE, LITERAL, HEADS = "reference mel", "literal convolution", "cos-Gauss + 2 heads"
 TAPS = (705, 1001, 1501, 2001, 3001, 4001)
 
@@ -104,7 +114,7 @@ class LiteralConvolution(nn.Module):
         return features
 
 
-def cos_gauss(size: Workload) -> CosGaussFilterbank:
+def cos_gauss(size: Workload, n_fft: int | None = None) -> CosGaussFilterbank:
     """Build the front-end that all further measurements are about."""
     return CosGaussFilterbank(
         size.sample_rate,
@@ -112,6 +122,7 @@ def cos_gauss(size: Workload) -> CosGaussFilterbank:
         win_length=size.win_length,
         hop_length=size.hop_length,
         kernel_size=size.kernel_size,
+        n_fft=n_fft,
     )
 
 
@@ -119,13 +130,22 @@ def candidates(size: Workload) -> dict[str, nn.Module]:
     """Everything that the tables compare, by name."""
     bank = cos_gauss(size)
     lengths: dict[str, Any] = {"win_length": size.win_length, "hop_length": size.hop_length}
+    drawn, short = {**lengths, "n_fft": size.win_length}, {**lengths, "n_fft": size.win_length}
+    short["kernel_size"] = size.kernel_size
+    rate, n = size.sample_rate, size.n_filters
     return {
         REFERENCE: TrainableMel(size, size.win_length),
         "reference mel, real² + imag²": TrainableMel(size, size.win_length, squares=True),
         "floor": TrainableMel(size, bank.n_fft, log=False),
-        "mel": MelFrontend(size.sample_rate, size.n_filters, **lengths),
+        "mel": MelFrontend(rate, n, **lengths),
+        "learnable mel": LearnableMelFilterbank(rate, n, **drawn),
+        "Gaussian": GaussianFilterbank(rate, n, **drawn),
         "cos-Gauss": bank,
-        "sinc": SincFilterbank(size.sample_rate, size.n_filters, kernel_size=size.kernel_size, **lengths),
+        "sinc": SincFilterbank(rate, n, kernel_size=size.kernel_size, **lengths),
+        "Gabor": GaborFilterbank(rate, n, kernel_size=size.kernel_size, **lengths),
+        f"cos-Gauss, {SHORT}": cos_gauss(size, size.win_length),
+        f"sinc, {SHORT}": SincFilterbank(rate, n, **short),
+        f"Gabor, {SHORT}": GaborFilterbank(rate, n, **short),
         HEADS: MultiHeadRelevance(cos_gauss(size), n_heads=2),
         LITERAL: LiteralConvolution(size, bank.kernels()),
     }

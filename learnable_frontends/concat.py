@@ -163,10 +163,10 @@ class ConcatFrontend(Frontend):
             new, inner = part.resume(chunk[..., skipped:], before["part"], ends=ends)
             features.append(new if before["held"] is None else torch.cat([before["held"], new], dim=-1))
             after[str(i)] = {"skip": before["skip"] - skipped, "part": inner}
-        ready = min(part.shape[-1] for part in features)
-        for i, part in enumerate(features):
-            after[str(i)]["held"] = part[..., ready:].clone()
-        return torch.cat([part[..., :ready] for part in features], dim=-2), after
+        ready = min(rows.shape[-1] for rows in features)
+        for i, rows in enumerate(features):
+            after[str(i)]["held"] = rows[..., ready:].clone()
+        return torch.cat([rows[..., :ready] for rows in features], dim=-2), after
 
     def _starts(self) -> list[int]:
         """Sample of a stream at which each part's first frame begins."""

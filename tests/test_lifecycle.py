@@ -14,8 +14,15 @@ from torch.testing import assert_close
 
 from learnable_frontends import (
     PCEN,
+    ConcatFrontend,
     CosGaussFilterbank,
     Decibels,
+    FreeFilterbank,
+    FreeResponseFilterbank,
+    GaborFilterbank,
+    GammatoneFilterbank,
+    GaussianFilterbank,
+    LearnableMelFilterbank,
     Log,
     MelFrontend,
     MultiHeadRelevance,
@@ -45,6 +52,13 @@ MODELS = {
     "cos-gauss widths": lambda: CosGaussFilterbank(RATE, N_FILTERS, learn_width=True, compression=Log(learn=True)),
     "cos-gauss valid": lambda: CosGaussFilterbank(RATE, N_FILTERS, padding="valid", kernel_size=33),
     "cos-gauss matmul": lambda: CosGaussFilterbank(RATE, N_FILTERS).set_transform("matmul"),
+    "learnable mel": lambda: LearnableMelFilterbank(RATE, N_FILTERS, norm="slaney"),
+    "gaussian": lambda: GaussianFilterbank(RATE, N_FILTERS),
+    "gabor": lambda: GaborFilterbank(RATE, N_FILTERS, n_fft=200),
+    "gammatone": lambda: GammatoneFilterbank(RATE, N_FILTERS, learn_width=True),
+    "free": lambda: FreeFilterbank(RATE, N_FILTERS),
+    "free response": lambda: FreeResponseFilterbank(RATE, N_FILTERS),
+    "side by side": lambda: ConcatFrontend([GaussianFilterbank(RATE, 3), SincFilterbank(RATE, 3, win_length=100)]),
     "heads": lambda: heads(CosGaussFilterbank(RATE, N_FILTERS)),
     "even-odd heads": lambda: heads(CosGaussFilterbank(RATE, N_FILTERS), split="even-odd"),
     "sizes of heads": lambda: heads(SincFilterbank(RATE, N_FILTERS), split=[1, 5]),
@@ -188,7 +202,7 @@ class Shift(nn.Module):
 
 def filter_parameters(model):
     """The parameters of filters, found without the package's own rules: by the names that the families document."""
-    names = ("raw_center", "raw_width", "raw_low", "raw_band")
+    names = ("raw_center", "raw_width", "raw_low", "raw_band", "raw_displacements", "raw_taps", "raw_gains")
     found = {name: p for name, p in model.named_parameters() if any(known in name.split(".") for known in names)}
     return {id(parameter) for parameter in found.values()}
 

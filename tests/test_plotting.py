@@ -521,7 +521,7 @@ class Bare(Frontend):
 
     sample_rate, n_filters, hop_length, n_fft = 1000, 2, 10, 8
     f_min, f_max = 0.0, 500.0
-    first_frame_center, latency = 5.0, 0
+    first_frame_center, latency, span = 5.0, 0, 10
 
     @property
     def center_frequencies(self):
@@ -584,9 +584,9 @@ def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
         ),
         (lambda: plot_summed_response({"a": bank}, db_floor=0.0), ValueError, "db_floor must be negative, got 0.0"),
         (
-            lambda: plot_frequency_responses(bank, n_fft=64),
+            lambda: plot_frequency_responses(bank, n_fft=63),
             ValueError,
-            "n_fft must be at least kernel_size=129, got 64",
+            "n_fft must be even, got 63 (try 64)",
         ),
         (
             lambda: plot_kernels(MelFrontend(RATE, FILTERS)),

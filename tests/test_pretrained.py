@@ -243,6 +243,7 @@ def test_the_configuration_is_readable(tmp_path):
         "pad_mode": "reflect",
         "compression": {"class": "Decibels", "settings": {"ref": 1.0, "amin": 1e-10, "top_db": 60.0}},
         "kernel_size": 257,
+        "n_fft": None,
         "padding": "full",
         "gain": "raw",
         "init": "mel",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
     ) -> None:
         super().__init__()
         hertz = number("sample_rate", sample_rate, above=0, hint="in Hz")
-        self.sample_rate = sample_rate if isinstance(sample_rate, int) else hertz  # no number of NumPy's
+        self.sample_rate = int(sample_rate) if isinstance(sample_rate, Integral) else hertz  # no number of NumPy's
         self.n_filters = whole_number("n_filters", n_filters)
         self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
         self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
@@ -111,8 +112,6 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         )
         after = frame_length - window_start - self.win_length
         self._constants["frame_window"] = np.pad(self._constants["window"], (window_start, after))
-
-    # The way of a waveform.
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Compute features, as `Frontend.forward`: the compressed energies.

@@ -46,7 +46,7 @@ class KernelFilterbank(CenteredFilterbank):
         padding: Which outputs of the convolution count: ``"full"``, all of them, from one FFT a frame; or ``"valid"``,
             those that see the whole kernel, as the published code does, for exact comparison with its weights. On
             steady sounds well above the log's offset the log energies of the two differ by a near constant. But
-            ``"valid"`` convolves in the time domain: hundreds of times the work, and ``frames x n_filters x
+            ``"valid"`` convolves in the time domain: far more work, and ``frames x n_filters x
             win_length`` numbers of memory.
         window: Function from ``win_length`` to the frame window. It is called once and not kept. The published code's
             is symmetric: ``functools.partial(torch.hamming_window, periodic=False)``. ``torch.hann_window`` keeps loud
@@ -117,6 +117,10 @@ class KernelFilterbank(CenteredFilterbank):
         """Halves of odd kernels, as `half_kernels`, whose energy is added to that of the even ones; ``None``: none."""
         return None
 
+    def halves(self) -> tuple[Tensor, Tensor | None]:
+        """Return `half_kernels` and `half_quadrature`; families whose two have steps in common compute them here."""
+        return self.half_kernels(), self.half_quadrature()
+
     def kernels(self) -> Tensor:
         """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
         return _mirror(self.half_kernels())
@@ -130,7 +134,12 @@ class KernelFilterbank(CenteredFilterbank):
         Returns:
             Squared magnitude response, shape ``(n_filters, n_fft // 2 + 1)``, bin ``k`` at ``k * sample_rate /
             n_fft`` Hz. With ``gain="peak"`` it is one at each center frequency.
+
+        Raises:
+            ValueError: If ``n_fft`` is odd.
         """
+        if n_fft % 2:
+            raise ValueError(f"n_fft must be even, got {n_fft} (try {n_fft + 1})")
         kernels, quadrature = self._scaled()
         return even_kernel_response(kernels, n_fft, quadrature) if self._is_even else kernel_response(kernels, n_fft)
 
@@ -152,7 +161,8 @@ class KernelFilterbank(CenteredFilterbank):
             return super().frame_energies(frames)
         windowed = frames * self._constants.like("frame_window", frames)
         energies = conv_energies(windowed, self._current_weights(frames), "valid")
-        return energies.unflatten(1, (-1, self.n_filters)).sum(1)
+        summed: Tensor = energies.unflatten(1, (-1, self.n_filters)).sum(1)  # over a pair in quadrature
+        return summed
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
@@ -186,8 +196,7 @@ class KernelFilterbank(CenteredFilterbank):
 
     def _scaled(self) -> tuple[Tensor, Tensor | None]:
         """Kernels or half kernels, and those in quadrature, with the bank's gain."""
-        quadrature = self.half_quadrature()
-        kernels = self.half_kernels() if self._is_even else self.kernels()
+        kernels, quadrature = self.halves() if self._is_even else (self.kernels(), None)
         if self.gain == "raw":
             return kernels, quadrature
         phase = self._phase(self.center_frequencies)

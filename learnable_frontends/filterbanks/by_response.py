@@ -74,7 +74,7 @@ class ResponseFilterbank(Filterbank):
 
     def _bins(self, n_fft: int) -> Float64Array:
         """Frequencies in Hz of the bins of a transform."""
-        return np.arange(n_fft // 2 + 1) * (self.sample_rate / n_fft)
+        return np.arange(n_fft // 2 + 1, dtype=np.float64) * (self.sample_rate / n_fft)
 
     @abstractmethod
     def response(self, frequencies: Tensor) -> Tensor:

@@ -65,23 +65,29 @@ class FreeResponseFilterbank(ResponseFilterbank):
         n_filters: int = 80,
         *,
         start: Filterbank | None = None,
-        n_fft: int | None = None,
         **options: Unpack[ResponseOptions],
     ) -> None:
-        if n_fft is None and isinstance(start, ResponseFilterbank):
-            n_fft = start.n_fft
-        super().__init__(sample_rate, n_filters, n_fft=n_fft, **options)
+        if isinstance(start, ResponseFilterbank) and start.sample_rate == sample_rate and options.get("n_fft") is None:
+            options["n_fft"] = start.n_fft
+        super().__init__(sample_rate, n_filters, **options)
         with exact_construction():
             if start is None:
-                band = {"f_min": self.f_min, "f_max": self.f_max, "win_length": self.win_length}
-                start = MelFrontend(sample_rate, self.n_filters, n_fft=n_fft, **band)
-                self.set_bins(lambda n_fft: n_fft >= start.n_fft)
-            else:
-                self.set_bins()
+                start = MelFrontend(
+                    sample_rate,
+                    self.n_filters,
+                    n_fft=options.get("n_fft"),
+                    f_min=self.f_min,
+                    f_max=self.f_max,
+                    win_length=self.win_length,
+                )
             start = check_start(self, start)
+            needed = start.n_fft if isinstance(start, ResponseFilterbank) else 1
+            self.set_bins(lambda n_fft: n_fft >= needed)
             gains = start.power_response(self.n_fft).detach()
             if isinstance(start, KernelFilterbank):
-                gains = gains * (2 / (self.n_fft * (start.win_length + start.kernel_size - 1)))
+                shares = torch.full(gains.shape[1:], 2.0)  # one-sided bins count twice, but for the ends
+                shares[[0, -1] if self.n_fft % 2 == 0 else [0]] = 1.0
+                gains = gains * shares / (self.n_fft * (start.win_length + start.kernel_size - 1))
             levels = gains.amax(-1, keepdim=True)
             if not bool((levels > 0).all()):
                 raise ValueError(

@@ -83,6 +83,7 @@ class GaborFilterbank(KernelFilterbank):
             A bank with these filters in ascending order of their centers.
 
         Raises:
+            TypeError: If ``options`` have ``init``.
             ValueError: If the numbers are not as described, or centers are too close to each other.
 
         Example:
@@ -95,23 +96,30 @@ class GaborFilterbank(KernelFilterbank):
                 f"centers and deviations must have shape (n_filters,), got {tuple(centers.shape)} and "
                 f"{tuple(deviations.shape)}"
             )
+        if "init" in options:
+            raise TypeError(f"init must be left out, since centers say where filters start, got {options['init']!r}")
         order = centers.detach().argsort().cpu()
         hertz, samples = (values.detach().cpu().double()[order] for values in (centers, deviations))
-        return cls(
-            sample_rate,
-            len(order),
-            init=hertz * (sample_rate / (2 * math.pi)),
-            width=_deviation_in_samples(samples, sample_rate),
-            **options,
-        )
+        options["init"] = hertz * (sample_rate / (2 * math.pi))
+        return cls(sample_rate, len(order), width=_deviation_in_samples(samples, sample_rate), **options)
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each real part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        return self._half_envelopes() * self._phase(self.center_frequencies).cos()
+        return self.halves()[0]
 
     def half_quadrature(self) -> Tensor:
         """Middle tap of each imaginary part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        return self._half_envelopes() * self._phase(self.center_frequencies).sin()
+        return self.halves()[1]
+
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """Halves of the real and of the imaginary parts, which share their envelope and their phases."""
+        deviations = _deviation_in_samples(self.widths, self.sample_rate)[:, None]
+        phases = self._phase(self.center_frequencies)
+        taps = self._constants.like("taps", deviations)
+        envelopes = torch.exp2((taps / deviations).square() * (-0.5 / math.log(2))) * (
+            1 / math.sqrt(2 * math.pi) / deviations
+        )
+        return envelopes * phases.cos(), envelopes * phases.sin()
 
     def quadrature(self) -> Tensor:
         """Imaginary parts of the impulse responses, shape ``(n_filters, kernel_size)``, odd about their middle."""
@@ -121,11 +129,6 @@ class GaborFilterbank(KernelFilterbank):
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
         return f"{super().extra_repr()}, learn_width={self.learn_width}"
-
-    def _half_envelopes(self) -> Tensor:
-        deviations = _deviation_in_samples(self.widths, self.sample_rate)[:, None]
-        taps = self._constants.like("taps", deviations)
-        return torch.exp2((taps / deviations).square() * (-0.5 / math.log(2))) / (math.sqrt(2 * math.pi) * deviations)
 
 
 def _deviation_in_samples(widths: Tensor, sample_rate: float) -> Tensor:

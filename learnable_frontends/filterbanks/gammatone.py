@@ -12,7 +12,7 @@ from learnable_frontends._checks import number, whole_number
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
 from learnable_frontends.filterbanks.options import KernelOptions
-from learnable_frontends.functional import bounded_factor
+from learnable_frontends.functional import bounded_log_factor
 
 __all__ = ["GammatoneFilterbank"]
 
@@ -56,14 +56,12 @@ class GammatoneFilterbank(KernelFilterbank):
         *,
         order: int = 4,
         learn_width: bool = False,
-        kernel_size: int | None = None,
         **options: Unpack[KernelOptions],
     ) -> None:
-        if kernel_size is None:
-            kernel_size = 2 * int(0.025 * number("sample_rate", sample_rate, above=0, hint="in Hz")) + 1
-            if options.get("padding") == "valid":  # no longer than a frame
-                kernel_size = 2 * int(0.01 * sample_rate) + 1
-        super().__init__(sample_rate, n_filters, kernel_size=kernel_size, **options)
+        if options.get("kernel_size") is None:  # with padding="valid" it must not be longer than a frame
+            half = 0.01 if options.get("padding") == "valid" else 0.025
+            options["kernel_size"] = 2 * int(half * number("sample_rate", sample_rate, above=0, hint="in Hz")) + 1
+        super().__init__(sample_rate, n_filters, **options)
         self.order = whole_number("order", order)
         self.declare_centers()
         self.learn_width = bool(learn_width)
@@ -77,7 +75,7 @@ class GammatoneFilterbank(KernelFilterbank):
         if not self.learn_width:
             return hearing
         order = at_least_float32(self.raw_center).argsort()
-        return hearing * bounded_factor(at_least_float32(self.raw_width).index_select(0, order))
+        return hearing * bounded_log_factor(at_least_float32(self.raw_width).index_select(0, order)).exp()
 
     def kernels(self) -> Tensor:
         """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""

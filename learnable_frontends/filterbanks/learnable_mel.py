@@ -14,7 +14,7 @@ from learnable_frontends._constants import exact_construction
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.mel import MelFrontend
 from learnable_frontends.filterbanks.options import MelOptions
-from learnable_frontends.functional import bounded_factor, even_ramp, hz_to_scale, ordered, scale_to_hz
+from learnable_frontends.functional import bounded_log_factor, even_ramp, hz_to_scale, ordered, scale_to_hz
 from learnable_frontends.functional.constraints import RAMP_SHARE
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class LearnableMelFilterbank(MelFrontend):
     r"""The mel spectrogram, bit for bit, whose filters then learn where they are and how wide on each side.
 
     When it is made its features are those of `MelFrontend` with the same arguments, exactly. Each filter has three
-    free numbers, all zero then: its place on the mel scale and the width of each side there. With mel's own triangles
+    free numbers, all zero then: the displacements of its place on the mel scale and of its width there to the left and
+    to the right. With mel's own triangles
     :math:`W` and Gaussians :math:`T(\theta)` that are as wide as triangles with these places and widths would be,
     :math:`T(0)` at the start, the gains of the filters are
 
@@ -71,9 +72,7 @@ class LearnableMelFilterbank(MelFrontend):
         True
     """
 
-    raw_center: nn.Parameter
-    raw_low: nn.Parameter
-    raw_high: nn.Parameter
+    raw_displacements: nn.Parameter
 
     def __init__(
         self,
@@ -96,8 +95,9 @@ class LearnableMelFilterbank(MelFrontend):
         self._constants["ramp"] = even_ramp(self.n_filters)
         # Evenly spaced places are where `functional.ordered` leaves them.
         self._constants["places"], self._constants["logits"] = places, places.logit()
-        for name in ("raw_center", "raw_low", "raw_high"):
-            self.declare(name, torch.zeros_like(places))
+        step = 1 / (self.n_filters + 1)
+        self._constants["steps"] = [[-step], [step]]
+        self.declare("raw_displacements", torch.zeros(3, self.n_filters, dtype=torch.float64, device="cpu"))
         with exact_construction():
             self._constants["remainders"] = self._start(torch.from_numpy(self._bins(self.n_fft)))[1]
 
@@ -146,13 +146,12 @@ class LearnableMelFilterbank(MelFrontend):
     @property
     def center_frequencies(self) -> Tensor:
         """Place of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        return self._edges_and_changes()[0][1]
+        return self._edges_and_changes()[0][0]
 
     @property
     def edges(self) -> Tensor:
         """Lower and upper edge of the triangle that each filter stands for, in Hz, shape ``(n_filters, 2)``."""
-        low, _, high = self._edges_and_changes()[0]
-        return torch.stack([low, high], dim=-1)
+        return self._edges_and_changes()[0][1:].mT
 
     def response(self, frequencies: Tensor) -> Tensor:
         """Gain of each filter at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
@@ -171,19 +170,19 @@ class LearnableMelFilterbank(MelFrontend):
 
     def weights(self, like: Tensor) -> Tensor:
         """Gains of the filters at the bins of a power spectrum."""
-        dtype = torch.promote_types(like.dtype, at_least_float32(self.raw_center).dtype)
+        dtype = torch.promote_types(like.dtype, at_least_float32(self.raw_displacements).dtype)
         names = ("bins", "triangles", "remainders")
         return self._gains(*(self._constants.tensor(name, dtype, like.device) for name in names)).to(like.dtype)
 
     def _start(self, frequencies: Tensor) -> tuple[Tensor, Tensor]:
         """Mel's triangles at frequencies in Hz, and what the Gaussians of the start leave of them."""
         triangles, edges = self._heights(frequencies), self._constants.like("edges", frequencies)
-        return triangles, triangles - self._gaussians(edges[:-2], edges[1:-1], edges[2:], frequencies)
+        return triangles, triangles - self._gaussians(torch.stack([edges[1:-1], edges[:-2], edges[2:]]), frequencies)
 
     def _gains(self, frequencies: Tensor, triangles: Tensor, remainders: Tensor) -> Tensor:
         """Draw the filters as they are now, from mel's triangles and their remainders at these frequencies."""
         edges, order, changes, still = self._edges_and_changes()
-        drawn = self._gaussians(*edges.to(frequencies.dtype), frequencies)
+        drawn = self._gaussians(edges.to(frequencies.dtype), frequencies)
         triangles, remainders = triangles.index_select(0, order), remainders.index_select(0, order)
         left = torch.exp2(-LEFT * changes).to(frequencies.dtype)[:, None]
         moved = torch.addcmul(drawn, left, remainders)
@@ -195,24 +194,24 @@ class LearnableMelFilterbank(MelFrontend):
         """Resolve the parameters, each filter's where its place comes in ascending order.
 
         Returns:
-            Lower edge, place and upper edge in Hz, shape ``(3, n_filters)``; the order that sorted the filters; how far
-            each is from its start, a sum of squares in half-widths; and whether it is exactly there.
+            Place, lower and upper edge in Hz, shape ``(3, n_filters)``; the order that sorted the filters; how far each
+            is from its start, a sum of squares in half-widths; and whether it is exactly there.
         """
-        center, low, high = (at_least_float32(raw) for raw in (self.raw_center, self.raw_low, self.raw_high))
-        logits, order = (self._constants.like("logits", center) + center).sort()
-        places = ordered(torch.sigmoid(logits), self._constants.like("ramp", center))
-        factors = bounded_factor(torch.stack([low, high]).index_select(1, order))
-        sides = factors / (self.n_filters + 1)
-        shares = torch.stack([places - sides[0], places, places + sides[1]])
+        raw = at_least_float32(self.raw_displacements)
+        logits, order = (self._constants.like("logits", raw) + raw[0]).sort()
+        places = ordered(torch.sigmoid(logits), self._constants.like("ramp", raw))
+        logs = bounded_log_factor(raw[1:].index_select(1, order))
+        sides = places + logs.exp() * self._constants.like("steps", raw)
+        shares = torch.cat([places[None], sides])
         edges = scale_to_hz(self._scale_start + self._scale_length * shares, self.mel_scale)
-        moved = (places - self._constants.like("places", center).index_select(0, order)) * (self.n_filters + 1)
-        changes = moved.square() + factors.log().square().sum(0)
-        still = ((center == 0) & (low == 0) & (high == 0)).index_select(0, order)
+        moved = (places - self._constants.like("places", raw).index_select(0, order)) * (self.n_filters + 1)
+        changes = moved.square() + logs.square().sum(0)
+        still = (raw == 0).all(0).index_select(0, order)
         return edges, order, changes, still
 
-    def _gaussians(self, low: Tensor, center: Tensor, high: Tensor, frequencies: Tensor) -> Tensor:
-        """Draw Gaussians about ``center`` that come closest to triangles from ``low`` to ``high``, on each side."""
-        distances = frequencies - center[:, None]
-        half_widths = torch.maximum(distances / (high - center)[:, None], distances / (low - center)[:, None])
-        gains = torch.exp2(half_widths.square() * NARROWNESS)
-        return gains * (2.0 / (high - low))[:, None] if self.norm == "slaney" else gains
+    def _gaussians(self, edges: Tensor, frequencies: Tensor) -> Tensor:
+        """Draw Gaussians that come closest to triangles with these places and edges, on each side."""
+        distances = frequencies - edges[0, :, None]
+        low, high = (NARROWNESS / (edges[1:] - edges[0]).square())[..., None].unbind()
+        gains = torch.exp2(distances.square() * torch.where(distances < 0, low, high))
+        return gains * (2.0 / (edges[2] - edges[1]))[:, None] if self.norm == "slaney" else gains

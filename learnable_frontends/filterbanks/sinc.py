@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
 from learnable_frontends.filterbanks.options import KernelOptions
 from learnable_frontends.functional import even_ramp, ordered, unbounded, unordered
+from learnable_frontends.functional.constraints import RAMP_SHARE
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["SincFilterbank"]
 
@@ -32,6 +38,8 @@ class SincFilterbank(KernelFilterbank):
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
+        edges: Where filters start, in place of ``init``: low and high edge of each in Hz, shape ``(n_filters, 2)``,
+            inside the band, in ascending order of their middles.
         **options: The arguments that `KernelFilterbank` describes.
 
     Shape:
@@ -55,14 +63,19 @@ class SincFilterbank(KernelFilterbank):
     raw_low: nn.Parameter
     raw_band: nn.Parameter
 
-    def __init__(self, sample_rate: float, n_filters: int = 80, **options: Unpack[KernelOptions]) -> None:
+    def __init__(
+        self,
+        sample_rate: float,
+        n_filters: int = 80,
+        *,
+        edges: Sequence[Sequence[float]] | Tensor | None = None,
+        **options: Unpack[KernelOptions],
+    ) -> None:
         super().__init__(sample_rate, n_filters, **options)
         taps = np.hamming(self.kernel_size)  # symmetric
         self._constants["kernel_window"] = taps[self.kernel_size // 2 :]
-        points = (self.starting_points() - self.f_min) / (self.f_max - self.f_min)
-        centers = points[1:-1]
-        half = (points[2:] - points[:-2]) / 4
-        half = torch.minimum(half, torch.minimum(centers, 1 - centers) / 2)
+        self._edges = None if edges is None else torch.as_tensor(edges, dtype=torch.float64, device="cpu").tolist()
+        centers, half = self._starting_middle_and_half()
         # A quarter step down and up keeps the two edges of a filter strictly apart too.
         ramp, high_ramp = even_ramp(self.n_filters), even_ramp(self.n_filters, 0.25)
         self._constants["ramps"] = torch.stack([ramp, high_ramp - ramp])  # of the middle, of half the width
@@ -70,6 +83,46 @@ class SincFilterbank(KernelFilterbank):
         low, high = unordered(centers - half, 2 * ramp - high_ramp), unordered(centers + half, high_ramp)
         self.declare("raw_low", unbounded(low, 0.0, 1.0))
         self.declare("raw_band", unbounded((high - low) / (1 - low), 0.0, 1.0))
+
+    @classmethod
+    def from_sincnet(
+        cls,
+        low_hz: Tensor,
+        band_hz: Tensor,
+        sample_rate: float,
+        *,
+        min_low_hz: float = 50.0,
+        min_band_hz: float = 50.0,
+        **options: Unpack[KernelOptions],
+    ) -> Self:
+        """Return a bank that starts with the trained filters of a SincNet.
+
+        Args:
+            low_hz: SincNet's parameter of the low edges, ``n_filters`` numbers.
+            band_hz: Its parameter of the bands, as many.
+            sample_rate: Samples per second of the waveform.
+            min_low_hz: What it adds to the absolute value of the first.
+            min_band_hz: What it adds to that of the second.
+            **options: Arguments of the constructor; SincNet's ``kernel_size`` is 251 at 16 kHz.
+
+        Returns:
+            A bank with these filters in ascending order of their middles. High edges at or beyond half the sample rate
+            are a thousandth of the band divided by ``n_filters`` below it.
+
+        Raises:
+            ValueError: If an edge is too close to an end of the band, or middles are too close to each other.
+
+        Example:
+            >>> bank = SincFilterbank.from_sincnet(torch.tensor([950.0, 150.0]), torch.tensor([450.0, 50.0]), 16000)
+            >>> bank.edges.detach().round().tolist()
+            [[200.0, 300.0], [1000.0, 1500.0]]
+        """
+        low, band = (values.detach().cpu().double().flatten() for values in (low_hz, band_hz))
+        low = min_low_hz + low.abs()
+        # SincNet's end is half the sample rate, which ours stay strictly below, the highest by a step of the ramp.
+        highest = (options.get("f_max") or sample_rate / 2) - 1.01 * RAMP_SHARE * sample_rate / 2 / (len(low) + 1)
+        edges = torch.stack([low, (low + min_band_hz + band.abs()).clamp_max(highest)], dim=-1)
+        return cls(sample_rate, len(edges), edges=edges[edges.sum(-1).argsort()], **options)
 
     @property
     def edges(self) -> Tensor:
@@ -89,6 +142,34 @@ class SincFilterbank(KernelFilterbank):
         taps = self._constants.like("taps", middle_and_half) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
         phases, cos_middle, sin_half = _cosine_and_sine(middle_and_half, taps, self._quarter_turns(middle_and_half))
         return sin_half / phases * (cos_middle * self._constants.like("kernel_window", taps))
+
+    def _starting_middle_and_half(self) -> tuple[Tensor, Tensor]:
+        """First middle of each filter's band and half its width, as shares of the bank's: float64 on the CPU."""
+        length = self.f_max - self.f_min
+        if self._edges is None:
+            points = (self.starting_points() - self.f_min) / length
+            centers, half = points[1:-1], (points[2:] - points[:-2]) / 4
+            return centers, torch.minimum(half, torch.minimum(centers, 1 - centers) / 2)
+        edges = torch.tensor(self._edges, dtype=torch.float64, device="cpu")
+        if edges.shape != (self.n_filters, 2):
+            raise ValueError(f"edges must have shape ({self.n_filters}, 2), got {tuple(edges.shape)}")
+        low, high = edges.unbind(-1)
+        middle, step = (low + high) / 2, RAMP_SHARE * length / (self.n_filters + 1)
+        if not bool((middle.diff() > 1.5 * step).all()):
+            raise ValueError(
+                f"edges must have ascending middles, {1.5 * step:.3g} Hz apart or more, got {middle.tolist()} (in Hz)"
+            )
+        # The ramps of `functional.ordered` keep this much of either end for filters that may come in between.
+        count = torch.arange(1, self.n_filters + 1, dtype=torch.float64, device="cpu")
+        least, most = self.f_min + step * count, self.f_max - step * (self.n_filters + 1 - count)
+        inside = (low > least) & (high < most) & (low < high)
+        if not bool(inside.all()):
+            i = int((~inside).nonzero()[0])
+            raise ValueError(
+                f"edges must be ascending and from {float(least[i]):.7g} to {float(most[i]):.7g} Hz for filter {i}, "
+                f"got {edges[i].tolist()} (f_min={self.f_min}, f_max={self.f_max})"
+            )
+        return (middle - self.f_min) / length, (high - low) / 2 / length
 
     def _quarter_turns(self, like: Tensor) -> Tensor:
         return self._constants.like("of_middle", like)[..., None] * (math.pi / 2)

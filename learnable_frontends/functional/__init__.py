@@ -2,7 +2,7 @@
 
 from learnable_frontends.functional.constraints import (
     bounded,
-    bounded_factor,
+    bounded_log_factor,
     even_ramp,
     ordered,
     unbounded,
@@ -23,7 +23,7 @@ from learnable_frontends.functional.spectra import (
 __all__ = [
     "band_energies",
     "bounded",
-    "bounded_factor",
+    "bounded_log_factor",
     "conv_energies",
     "dft_bases",
     "even_kernel_response",

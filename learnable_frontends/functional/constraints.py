@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = [
     "bounded",
-    "bounded_factor",
+    "bounded_log_factor",
     "even_ramp",
     "ordered",
     "unbounded",
@@ -54,20 +54,20 @@ def unbounded(value: Tensor, low: float, high: float) -> Tensor:
 LARGEST_LOG_FACTOR = 2.3  # almost ln 10
 
 
-def bounded_factor(raw: Tensor) -> Tensor:
-    """Map a free parameter smoothly to a factor between a tenth and ten; zero to one, with slope one.
+def bounded_log_factor(raw: Tensor) -> Tensor:
+    """Map a free parameter smoothly to the logarithm of a factor between a tenth and ten; zero to zero, with slope one.
 
     Args:
         raw: Any values.
 
     Returns:
-        ``exp(2.3 * tanh(raw / 2.3))``, shaped like ``raw``.
+        ``2.3 * tanh(raw / 2.3)``, shaped like ``raw``.
 
     Example:
-        >>> bounded_factor(torch.tensor([-100.0, 0.0, 100.0]))
+        >>> bounded_log_factor(torch.tensor([-100.0, 0.0, 100.0])).exp()
         tensor([0.1003, 1.0000, 9.9742])
     """
-    return (LARGEST_LOG_FACTOR * torch.tanh(raw / LARGEST_LOG_FACTOR)).exp()
+    return LARGEST_LOG_FACTOR * torch.tanh(raw * (1 / LARGEST_LOG_FACTOR))
 
 
 # Share of the band that an even ramp takes, so that filters stay strictly apart whatever the optimizer does: at least

@@ -155,22 +155,24 @@ def even_kernel_response(half_kernels: Tensor, n_fft: int, half_quadrature: Tens
     if half_quadrature is not None:
         parts = torch.stack([half_kernels, -half_quadrature], dim=-1)
     bins = n_fft // 2 + 1
-    if half_kernels.shape[-1] >= bins:
+    if half_kernels.shape[-1] == bins:  # the last tap and its image meet; of odd kernels they cancel, and irfft knows
+        parts = torch.cat([parts[:, :-1], 2 * parts[:, -1:]], dim=1)
+    elif half_kernels.shape[-1] > bins:
         # A tap and its image on the other side are a period apart in the end, so each place has the sum of both, of odd
         # kernels the difference; the middle tap is its own image and counts once.
         period = _folded(torch.cat([parts[:, :1] / 2, parts[:, 1:]], dim=1), n_fft)
         images = torch.cat([period[:, :1], period[:, bins - 1 :].flip(1)], dim=1)
-        sign = torch.tensor([1.0, -1.0], dtype=parts.dtype, device=parts.device)[: parts.shape[-1]]
-        parts = period[:, :bins] + sign * images
+        parts = period[:, :bins] + torch.cat([images[..., :1], -images[..., 1:]], dim=-1)
     # This is hfft without its complex padding, which the ONNX exporter does not know: zeros become the higher taps, and
     # the imaginary part where there is none.
     padded = F.pad(parts, (0, 2 - parts.shape[-1], 0, bins - parts.shape[1]))
-    response = torch.fft.irfft(torch.view_as_complex(padded.contiguous()), n=n_fft, norm="forward").square()
+    response: Tensor = torch.fft.irfft(torch.view_as_complex(padded.contiguous()), n=n_fft, norm="forward").square()
     if half_quadrature is None:
         return response[:, :bins]
     # The even part plus the odd one at each frequency, and less it at the negative frequency.
     negative = torch.cat([response[:, :1], response[:, bins - 1 :].flip(-1)], dim=-1)
-    return (response[:, :bins] + negative) / 2
+    power: Tensor = (response[:, :bins] + negative) / 2
+    return power
 
 
 def _folded(kernels: Tensor, period: int) -> Tensor:
@@ -179,4 +181,5 @@ def _folded(kernels: Tensor, period: int) -> Tensor:
     padded = torch.cat(
         [kernels, kernels.new_zeros(len(kernels), pieces * period - kernels.shape[1], *kernels.shape[2:])], 1
     )
-    return padded.unflatten(1, (pieces, period)).sum(1)
+    folded: Tensor = padded.unflatten(1, (pieces, period)).sum(1)
+    return folded

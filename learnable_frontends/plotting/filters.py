@@ -98,7 +98,7 @@ def plot_frequency_responses(
 
     Raises:
         TypeError: If ``frontend`` is not a front-end.
-        ValueError: If ``db_floor`` is not negative, or ``n_fft`` is smaller than a kernel.
+        ValueError: If ``db_floor`` is not negative, or ``n_fft`` is odd.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank

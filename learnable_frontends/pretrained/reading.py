@@ -149,9 +149,7 @@ def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
         values = [settings[side] for side in sides if isinstance(settings.get(side), (int, float))]
         if math.prod(max(1.0, abs(float(value))) for value in values) > LARGEST:
             refuse(file, " * ".join(sides), f"be at most {LARGEST}", values)
-    arguments = {
-        key: make(value, file, depth + 1) if isinstance(value, dict) else value for key, value in settings.items()
-    }
+    arguments = {key: _made(value, file, depth + 1) for key, value in settings.items()}
     taken = inspect.signature(cls).parameters.keys() - settings.keys()
     arguments |= {key: value for key, value in STAND_INS.items() if key in taken}
     try:
@@ -163,6 +161,13 @@ def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
         if not _is_kept(value, kept):
             refuse(file, f"{key} of {name}", f"be what the constructor makes of it, {kept!r}", value)
     return module
+
+
+def _made(value: Any, file: Path, depth: int) -> Any:
+    """A setting with the modules that it describes."""
+    if isinstance(value, list):
+        return [make(item, file, depth) if isinstance(item, dict) else item for item in value]
+    return make(value, file, depth) if isinstance(value, dict) else value
 
 
 def _is_kept(value: Any, kept: Any) -> bool:

@@ -14,8 +14,13 @@ from torch import nn
 
 from learnable_frontends import (
     PCEN,
+    ConcatFrontend,
     CosGaussFilterbank,
     Decibels,
+    FreeFilterbank,
+    FreeResponseFilterbank,
+    GaborFilterbank,
+    GammatoneFilterbank,
     GaussianFilterbank,
     LearnableMelFilterbank,
     Log,
@@ -42,8 +47,9 @@ def _reader(name: str) -> Reader:
     return lambda module: getattr(module, f"_{name}") if hasattr(module, f"_{name}") else getattr(module, name)
 
 
-def _all_arguments(cls: type[nn.Module]) -> dict[str, Reader]:
-    return {argument.name: _reader(argument.name) for argument in _arguments(cls) if argument.name not in STAND_INS}
+def _all_arguments(cls: type[nn.Module], but: str = "") -> dict[str, Reader]:
+    names = [argument.name for argument in _arguments(cls)]
+    return {name: _reader(name) for name in names if name not in STAND_INS and name != but}
 
 
 # For each class the arguments of its constructor, and how they are read from a module. What is not here is in tensors.
@@ -56,8 +62,13 @@ SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
             MelFrontend,
             LearnableMelFilterbank,
             GaussianFilterbank,
+            GaborFilterbank,
+            GammatoneFilterbank,
         )
     },
+    FreeFilterbank: _all_arguments(FreeFilterbank, but="start"),  # its taps are in the tensors, its first taps too
+    FreeResponseFilterbank: _all_arguments(FreeResponseFilterbank, but="start"),
+    ConcatFrontend: {"frontends": attrgetter("frontends")},
     MultiHeadRelevance: {
         argument.name: attrgetter(argument.name if argument.name == "frontend" else f"relevance.{argument.name}")
         for argument in _arguments(MultiHeadRelevance)
