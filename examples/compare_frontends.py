@@ -16,7 +16,7 @@ import sys
 import _environment  # noqa: F401 - before torch
 import reporting
 from experiment import Variant, build_parser, conduct
-from frontends import NAMES
+from frontends import ALL_NAMES, NAMES
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = build_parser(__doc__, "runs/compare")
     group = parser.add_argument_group("compared")
     group.add_argument(
-        "--frontends", nargs="+", default=list(NAMES), choices=NAMES, metavar="NAME", help=", ".join(NAMES)
+        "--frontends", nargs="+", default=list(NAMES), choices=ALL_NAMES, metavar="NAME", help=", ".join(ALL_NAMES)
     )
     group.add_argument("--heads", type=int, default=2, help="relevance heads (default: %(default)s)")
     group.add_argument(

@@ -6,10 +6,29 @@ from typing import Any
 
 import torch
 
-from learnable_frontends import PCEN, CosGaussFilterbank, Frontend, Log, MelFrontend, MultiHeadRelevance, SincFilterbank
+from learnable_frontends import (
+    PCEN,
+    CosGaussFilterbank,
+    Filterbank,
+    Frontend,
+    GaussianFilterbank,
+    LearnableMelFilterbank,
+    Log,
+    MelFrontend,
+    MultiHeadRelevance,
+    SincFilterbank,
+)
 
-FAMILIES = {"mel": MelFrontend, "sinc": SincFilterbank, "cos-gauss": CosGaussFilterbank}
-NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
+FAMILIES: dict[str, type[Filterbank]] = {
+    "mel": MelFrontend,
+    "sinc": SincFilterbank,
+    "cos-gauss": CosGaussFilterbank,
+    "learnable-mel": LearnableMelFilterbank,
+    "gaussian": GaussianFilterbank,
+}
+# What a comparison has unless it is told otherwise, and all that it can have.
+NAMES = tuple(name + heads for heads in ("", "+heads") for name in ("mel", "sinc", "cos-gauss"))
+ALL_NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
 
 WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 COMPRESSIONS = ("log", "learned-log", "pcen")
@@ -19,7 +38,7 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
     """Build a front-end.
 
     Args:
-        name: A family, ``"mel"``, ``"sinc"`` or ``"cos-gauss"``, or one with ``"+heads"``.
+        name: A family of ``FAMILIES``, or one with ``"+heads"``.
         config: The family's keyword arguments as numbers and strings: ``window`` by its name in ``WINDOWS``;
             ``compression``, one of ``COMPRESSIONS``, and ``log_offset``; and, for a name with heads, ``heads``: the
             keyword arguments of `MultiHeadRelevance`.
@@ -30,8 +49,8 @@ def build_frontend(name: str, config: dict[str, Any]) -> Frontend:
     Raises:
         ValueError: If ``name`` is unknown.
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {NAMES}, got {name!r}")
+    if name not in ALL_NAMES:
+        raise ValueError(f"name must be one of {ALL_NAMES}, got {name!r}")
     family, _, heads = name.partition("+")
     settings = {key: value for key, value in config.items() if key not in ("heads", "log_offset", "compression")}
     if "window" in settings:

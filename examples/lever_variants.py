@@ -67,6 +67,8 @@ def _variants() -> list[Variant]:
         Variant("mel, one normalization", "mel", {}, recipe=Recipe(normalize="all")),
         Variant("mel, heads", "mel+heads", HEADS),
         Variant("mel, large offset, heads", "mel+heads", HEADS, LARGE_OFFSET),
+        Variant("learnable mel", "learnable-mel", {}),
+        Variant("Gaussian", "gaussian", {}),
         Variant("sinc", "sinc", {}),
         Variant("sinc, Hann window", "sinc", {}, HANN),
         Variant("sinc, heads", "sinc+heads", HEADS),
