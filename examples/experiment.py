@@ -160,6 +160,8 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
     learned = {name: getattr(args, name) for name in ("init", "gain", "kernel_size", "window")}
     own: dict[str, dict[str, Any]] = {
         "mel": {},
+        "learnable-mel": {},
+        "gaussian": {"init": args.init},
         "sinc": learned,
         "cos-gauss": {**learned, "width": args.width, "learn_width": args.learn_width},
     }
