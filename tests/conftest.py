@@ -69,8 +69,17 @@ class Build:
         return model
 
 
+# Heads see features, whatever these come from: behind these families they are tested in every way.
+WRAPPED = ("CosGaussFilterbank", "LearnableMelFilterbank", "MelFrontend", "SincFilterbank")
+
+
 def builds(base):
-    return [Build(family, wrapped) for family in families(base) for wrapped in (False, True)]
+    return [
+        Build(family, wrapped)
+        for family in families(base)
+        for wrapped in (False, True)
+        if not wrapped or family.__name__ in WRAPPED
+    ]
 
 
 @pytest.fixture(scope="session", params=builds(Frontend), ids=lambda build: build.__name__)

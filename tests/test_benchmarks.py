@@ -16,8 +16,14 @@ FRONTENDS = {
     "reference mel, real² + imag²",
     "floor",
     "mel",
+    "learnable mel",
+    "Gaussian",
     "cos-Gauss",
     "sinc",
+    "Gabor",
+    "cos-Gauss, n_fft=win_length",
+    "sinc, n_fft=win_length",
+    "Gabor, n_fft=win_length",
     "cos-Gauss + 2 heads",
     "literal convolution",
 }
@@ -48,6 +54,7 @@ def test_benchmark_has_a_row_for_each_front_end_workload_and_number_of_threads(w
     assert all(row[mode]["ms"][1] > 0 for row in report["rows"] for mode in ("forward", "forward+backward"))
     for n in ("1", "2"):
         assert list(report["taps"][n]) == ["705", "1001", "1501", "2001", "3001", "4001"]
+        assert list(report["short taps"][n]) == list(report["taps"][n])
         assert list(report["doubled"][n]) == ["nothing", "samples", "n_filters", "batch"]
 
 
@@ -60,7 +67,8 @@ def test_benchmark_memory_of_the_literal_layer_holds_its_activation(written):
 
 def test_benchmark_judges_every_target_and_prints_what_it_writes(written):
     out, report, printed = written
-    assert len(report["targets"]) == 2 * 2 * 4 + 2 + 2  # time and memory of two families; literal; taps
+    # Time and memory of two exact families and of two drawn ones, time of three short ones; literal; taps, twice.
+    assert len(report["targets"]) == 2 * 2 * (4 + 4 + 3) + 2 + 2 * 2
     assert (out / "frontends.md").read_text() in printed
     assert (out / "frontends.svg").stat().st_size > 0
 

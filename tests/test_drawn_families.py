@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from conftest import default_dtype
+from conftest import default_dtype, families
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -15,6 +15,7 @@ from learnable_frontends import (
     CosGaussFilterbank,
     FreeFilterbank,
     FreeResponseFilterbank,
+    Frontend,
     GaborFilterbank,
     GammatoneFilterbank,
     GaussianFilterbank,
@@ -205,6 +206,13 @@ def test_free_gains_begin_as_those_of_another_bank(noise):
     assert_close(bank(waveform)[:, 3:-3], start(waveform).detach()[:, 3:-3], rtol=0, atol=0.05)
 
 
+def test_noise_of_a_usual_level_is_above_the_offset_of_every_default():
+    waveform = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for family in families(Frontend):
+        bank = family(16000, 40)
+        assert (bank.energies(waveform).mean(-1) > 10 * bank.compression.offset).all(), family.__name__
+
+
 def test_free_filters_stay_in_their_rows_and_have_centroids():
     bank = FreeResponseFilterbank(16000, 6)
     with torch.no_grad():
@@ -213,7 +221,7 @@ def test_free_filters_stay_in_their_rows_and_have_centroids():
     kernels = FreeFilterbank(16000, 6, kernel_size=101)
     spectrum = np.abs(np.fft.rfft(kernels.kernels().detach().numpy(), 2**14)) ** 2
     expected = (spectrum * np.linspace(0, 8000, 2**13 + 1)).sum(-1) / spectrum.sum(-1)
-    assert_close(kernels.center_frequencies.detach(), torch.tensor(expected), rtol=0.02, atol=0)  # of fewer bins
+    assert_close(kernels.center_frequencies.detach(), torch.tensor(expected), rtol=0.03, atol=0)  # of fewer bins
 
 
 @pytest.mark.parametrize("family", [FreeFilterbank, FreeResponseFilterbank])

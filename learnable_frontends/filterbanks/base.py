@@ -47,10 +47,12 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         center: Whether frame ``t`` is centered on sample ``t * hop_length``, which pads both ends by half a frame.
         pad_mode: How: ``"reflect"``, ``"constant"``, ``"replicate"`` or ``"circular"``.
         window: Function from ``win_length`` to the frame window. It is called once and not kept.
-        compression: Module from energies to features; ``None`` means ``Log(1e-3)``, ``torch.nn.Identity()`` none.
+        compression: Module from energies to features; ``None`` means ``Log(1e-3)``, or ``Log(1e-8)`` for families whose
+            kernels have unit gain; ``torch.nn.Identity()`` none.
     """
 
     framing: Framing
+    log_offset = 1e-3  # of the compression that ``None`` means
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -82,15 +84,14 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
                 "f_min and f_max must satisfy 0 <= f_min < f_max <= sample_rate / 2, "
                 f"got f_min={low}, f_max={high}, sample_rate={sample_rate} (all in Hz)"
             )
-        self.f_min, self.f_max, self.center = low, high, bool(center)
         if pad_mode not in PAD_MODES:
             raise ValueError(f"pad_mode must be one of {PAD_MODES}, got {pad_mode!r}")
-        self.pad_mode = pad_mode
+        self.f_min, self.f_max, self.center, self.pad_mode = low, high, bool(center), pad_mode
         if compression is not None and not isinstance(compression, nn.Module):
             raise TypeError(
                 f"compression must be a module such as Log(1e-3), got {compression!r} (torch.nn.Identity() for none)"
             )
-        self.compression = Log() if compression is None else compression
+        self.compression = Log(self.log_offset) if compression is None else compression
         self._constants["window"] = window_samples(window, self.win_length)
         self._set_fingerprint(sample_rate, low, high)
         self._transform, self._kept = "fft", Kept()

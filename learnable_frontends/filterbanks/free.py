@@ -13,7 +13,7 @@ from learnable_frontends._constants import exact_construction
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.base import Filterbank
 from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
-from learnable_frontends.filterbanks.gabor import GaborFilterbank
+from learnable_frontends.filterbanks.cos_gauss import CosGaussFilterbank
 from learnable_frontends.filterbanks.options import KernelOptions
 from learnable_frontends.functional import kernel_response
 
@@ -31,7 +31,8 @@ class FreeFilterbank(KernelFilterbank):
         n_filters: Number of filters.
         start: Bank whose filters these start as: its kernels, cut or followed by zeros on both sides; or, if it has
             none or pairs of them, kernels that are even about their middle and have its power response, cut to
-            ``kernel_size``. ``None`` means a `GaborFilterbank` with the same ``init`` and band.
+            ``kernel_size``. ``None`` means a `CosGaussFilterbank` with ``width="spacing"`` and the same ``init`` and
+            band.
         **options: The arguments that `KernelFilterbank` describes; ``gain`` must be ``"raw"``.
 
     Shape:
@@ -68,9 +69,10 @@ class FreeFilterbank(KernelFilterbank):
             )
         with exact_construction():
             if start is None:
-                start = GaborFilterbank(
+                start = CosGaussFilterbank(
                     sample_rate,
                     self.n_filters,
+                    width="spacing",
                     kernel_size=self.kernel_size,
                     init=self._init,
                     f_min=self.f_min,

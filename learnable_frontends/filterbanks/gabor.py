@@ -53,6 +53,8 @@ class GaborFilterbank(KernelFilterbank):
     under their window, so that the filters are LEAF's and the features are not.
     """
 
+    log_offset = 1e-8
+
     def __init__(
         self,
         sample_rate: float,

@@ -49,6 +49,8 @@ class GammatoneFilterbank(KernelFilterbank):
     bandwidths from Glasberg and Moore, Hearing Research 47, 1990. `scipy.signal.gammatone` has the same kernels.
     """
 
+    log_offset = 1e-8
+
     def __init__(
         self,
         sample_rate: float,

@@ -1,0 +1,66 @@
+"""What a transform as short as the frame changes: log energies with n_fft=win_length against the exact ones.
+
+    python examples/short_transform.py --out docs/_static/short_transform.png
+
+White noise through cosine-modulated Gaussians at 44.1 kHz, for kernels of several lengths in frames of 25 ms (Hamming)
+and 46 ms (Hann). Prints a table of differences and draws, for the filters of one length, how large they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+from learnable_frontends import CosGaussFilterbank, Log
+
+RATE, FILTERS = 44100, 80
+FRAMES = {
+    "25 ms, Hamming": {"win_length": 1102, "window": torch.hamming_window},
+    "46 ms, Hann": {"win_length": 2048, "window": torch.hann_window},
+}
+KERNELS = (4, 8, 16, 32, 64)  # milliseconds
+
+
+@torch.no_grad()
+def differences(frame: str, milliseconds: int) -> torch.Tensor:
+    """Log energies of the short transform less the exact ones, ``(filters, frames)``."""
+    settings = {**FRAMES[frame], "kernel_size": 2 * (milliseconds * RATE // 2000) + 1, "compression": Log(1e-12)}
+    waveform = 0.1 * torch.randn(10 * RATE, generator=torch.Generator().manual_seed(0))
+    exact = CosGaussFilterbank(RATE, FILTERS, **settings)
+    short = CosGaussFilterbank(RATE, FILTERS, n_fft=exact.win_length, **settings)
+    features: torch.Tensor = short(waveform) - exact(waveform)
+    return features
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("short_transform.png"), help="picture (default: %(default)s)")
+    args = parser.parse_args(argv)
+    centers = CosGaussFilterbank(RATE, FILTERS).center_frequencies.detach()
+    fig, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    lines = ["| kernels | " + " | ".join(FRAMES) + " |", "|---|" + "---:|" * len(FRAMES)]
+    for milliseconds in KERNELS:
+        row = [f"{milliseconds} ms"]
+        for ax, frame in zip(axes, FRAMES, strict=True):
+            difference = differences(frame, milliseconds)
+            row.append(f"{difference.std():.2g}")
+            ax.loglog(centers, difference.std(-1), label=f"{milliseconds} ms")
+        lines.append(f"| {' | '.join(row)} |")
+    for ax, frame in zip(axes, FRAMES, strict=True):
+        ax.set(title=f"frames of {frame}", xlabel="center frequency (Hz)")
+        ax.legend(title="kernels")
+    axes[0].set(ylabel="standard deviation of the difference of log energies")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(args.out, metadata={"Date": None} if args.out.suffix == ".svg" else None)
+    plt.close(fig)
+    sys.stdout.write("\n".join(lines) + f"\n\n{args.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
