@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -18,7 +19,7 @@ import torch
 from learnable_frontends import CosGaussFilterbank, Log
 
 RATE, FILTERS = 44100, 80
-FRAMES = {
+FRAMES: dict[str, dict[str, Any]] = {
     "25 ms, Hamming": {"win_length": 1102, "window": torch.hamming_window},
     "46 ms, Hann": {"win_length": 2048, "window": torch.hann_window},
 }
@@ -28,7 +29,11 @@ KERNELS = (4, 8, 16, 32, 64)  # milliseconds
 @torch.no_grad()
 def differences(frame: str, milliseconds: int) -> torch.Tensor:
     """Log energies of the short transform less the exact ones, ``(filters, frames)``."""
-    settings = {**FRAMES[frame], "kernel_size": 2 * (milliseconds * RATE // 2000) + 1, "compression": Log(1e-12)}
+    settings: dict[str, Any] = {
+        **FRAMES[frame],
+        "kernel_size": 2 * (milliseconds * RATE // 2000) + 1,
+        "compression": Log(1e-12),
+    }
     waveform = 0.1 * torch.randn(10 * RATE, generator=torch.Generator().manual_seed(0))
     exact = CosGaussFilterbank(RATE, FILTERS, **settings)
     short = CosGaussFilterbank(RATE, FILTERS, n_fft=exact.win_length, **settings)
