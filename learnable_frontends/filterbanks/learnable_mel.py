@@ -94,9 +94,10 @@ class LearnableMelFilterbank(MelFrontend):
             )
         self._constants["ramp"] = even_ramp(self.n_filters)
         # Evenly spaced places are where `functional.ordered` leaves them.
-        self._constants["places"], self._constants["logits"] = places, places.logit()
+        self._constants["logits"] = places.logit()
+        self._constants["starts"] = torch.stack([places.logit(), places * (self.n_filters + 1)])
         step = 1 / (self.n_filters + 1)
-        self._constants["steps"] = [[-step], [step]]
+        self._constants["sides"] = [[-step], [step]]
         self.declare("raw_displacements", torch.zeros(3, self.n_filters, dtype=torch.float64, device="cpu"))
         with exact_construction():
             self._constants["remainders"] = self._start(torch.from_numpy(self._bins(self.n_fft)))[1]
@@ -198,15 +199,16 @@ class LearnableMelFilterbank(MelFrontend):
             is from its start, a sum of squares in half-widths; and whether it is exactly there.
         """
         raw = at_least_float32(self.raw_displacements)
-        logits, order = (self._constants.like("logits", raw) + raw[0]).sort()
-        places = ordered(torch.sigmoid(logits), self._constants.like("ramp", raw))
-        logs = bounded_log_factor(raw[1:].index_select(1, order))
-        sides = places + logs.exp() * self._constants.like("steps", raw)
-        shares = torch.cat([places[None], sides])
+        order = (self._constants.like("logits", raw) + raw.detach()[0]).argsort()
+        raw = raw.index_select(1, order)
+        logits, begun = self._constants.like("starts", raw).index_select(1, order)
+        places = ordered(torch.sigmoid(logits + raw[0]), self._constants.like("ramp", raw))
+        logs = bounded_log_factor(raw[1:])
+        shares = torch.cat([places[None], places + logs.exp() * self._constants.like("sides", raw)])
         edges = scale_to_hz(self._scale_start + self._scale_length * shares, self.mel_scale)
-        moved = (places - self._constants.like("places", raw).index_select(0, order)) * (self.n_filters + 1)
-        changes = moved.square() + logs.square().sum(0)
-        still = (raw == 0).all(0).index_select(0, order)
+        moved = places * (self.n_filters + 1) - begun
+        changes = torch.cat([moved[None], logs]).square().sum(0)
+        still = (raw == 0).all(0)
         return edges, order, changes, still
 
     def _gaussians(self, edges: Tensor, frequencies: Tensor) -> Tensor:
