@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|os|torch|torchaudio)\..*"),
     (
         "py:class",
-        "Array|Axes|Figure|Tensor|learnable_frontends.pretrained.registry.Module",
+        "Array|Axes|Figure|KernelOptions|Tensor|learnable_frontends.pretrained.registry.Module",
     ),  # annotations that are not evaluated
     ("py:class", r"learnable_frontends\.(_\w+|filterbanks\.fingerprint)\..*"),  # private bases
     ("py:obj", "MelSpectrogram"),  # torchaudio's

@@ -27,8 +27,8 @@ class KernelFilterbank(CenteredFilterbank):
     r"""A bank of FIR filters: a family declares its parameters and defines its `kernels`, this class does the rest.
 
     Kernels that are even about their middle tap are defined by half of them, `half_kernels`, and cost half. A family
-    with one learned center for each filter calls `declare_centers` and has its `center_frequencies`; others define
-    these, and declare their parameters by `Filterbank.declare`.
+    with one learned center for each filter calls `CenteredFilterbank.declare_centers` and has its centers; others
+    define ``center_frequencies``, and declare their parameters by `Filterbank.declare`.
 
     The energy of filter :math:`i` in a frame is the mean square of the windowed frame convolved with the filter. For
     the full convolution Parseval's theorem gives it from one FFT a frame and one matrix product, whatever the number

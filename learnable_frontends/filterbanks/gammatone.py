@@ -46,7 +46,7 @@ class GammatoneFilterbank(KernelFilterbank):
         torch.Size([40, 101])
 
     Source: Slaney, "An Efficient Implementation of the Patterson-Holdsworth Auditory Filter Bank", Apple TR 35, 1993;
-    bandwidths from Glasberg and Moore, Hearing Research 47, 1990. `scipy.signal.gammatone` has the same kernels.
+    bandwidths from Glasberg and Moore, Hearing Research 47, 1990. ``scipy.signal.gammatone`` has the same kernels.
     """
 
     log_offset = 1e-8
