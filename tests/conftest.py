@@ -19,7 +19,7 @@ from learnable_frontends import Filterbank, Frontend, KernelFilterbank, MultiHea
 
 # A long search by hand: HYPOTHESIS_PROFILE=wide pytest, or pytest --hypothesis-profile=wide.
 settings.register_profile(
-    "ci", derandomize=True, deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
+    "ci", derandomize=True, deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("wide", deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
