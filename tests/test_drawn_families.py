@@ -23,6 +23,7 @@ from learnable_frontends import (
     MelFrontend,
     SincFilterbank,
 )
+from learnable_frontends.pretrained import from_pretrained, save_pretrained
 
 pytestmark = pytest.mark.usefixtures("double")
 BINS = torch.arange(2049, dtype=torch.float64) * (16000 / 4096)
@@ -237,6 +238,31 @@ def test_a_start_without_gain_is_refused():
         start = MelFrontend(16000, 128, n_fft=400)
     with pytest.raises(ValueError, match=r"^start must have a gain at some bin in every filter, got none in \d+"):
         FreeResponseFilterbank(16000, 128, start=start)
+
+
+# Sharing
+
+FROM_ELSEWHERE = {
+    "sincnet": lambda: SincFilterbank.from_sincnet(torch.tensor([950.0, 150.0]), torch.tensor([450.0, 50.0]), 16000),
+    "leaf": lambda: GaborFilterbank.from_leaf(torch.tensor([0.8, 0.2]), torch.tensor([20.0, 60.0]), 16000),
+    "mel": lambda: LearnableMelFilterbank.from_mel(MelFrontend(16000, 6, window=torch.hamming_window)),
+    "sinc": lambda: FreeFilterbank(16000, 6, start=SincFilterbank(16000, 6)),
+    "cos-gauss": lambda: FreeResponseFilterbank(16000, 6, start=CosGaussFilterbank(16000, 6)),
+    "short": lambda: CosGaussFilterbank(16000, 6, n_fft=500),
+}
+
+
+@pytest.mark.parametrize("make", FROM_ELSEWHERE.values(), ids=FROM_ELSEWHERE)
+def test_banks_that_began_elsewhere_are_shared_with_their_start(noise, tmp_path, make):
+    with default_dtype(torch.float32):
+        bank, waveform = make(), noise(4000)
+        with torch.no_grad():
+            for parameter in bank.parameters():
+                parameter += 0.05
+        save_pretrained(bank, tmp_path)
+        loaded = from_pretrained(tmp_path)
+        assert_close(loaded(waveform), bank(waveform), rtol=0, atol=0)
+        assert_close(loaded.as_initialized()(waveform), make()(waveform), rtol=0, atol=0)
 
 
 # The transform of filters by kernels
