@@ -1,10 +1,13 @@
 """What tests share: hypothesis profiles, the families of filters found in the package, and noise."""
 
 import contextlib
+import functools
 import importlib
 import inspect
 import os
 import pkgutil
+import sys
+import warnings
 
 # With a core busy elsewhere, OpenMP's other threads must not spin; read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -37,6 +40,28 @@ def families(base):
         (c for c in public if issubclass(c, Filterbank) and c is not KernelFilterbank),
         key=lambda family: family.__name__,
     )
+
+
+@functools.cache
+def trouble(name):
+    """What a library says when it does not import; asked once, since half of it may be there the second time."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a library itself imports
+            importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError) as error:  # the latter two: built for a CUDA that is not here
+        return f"{type(error).__name__}: {error}"
+    for key, module in list(sys.modules.items()):
+        # Stand-ins of SpeechBrain's import what is not there as soon as another test's library looks at them.
+        if type(module).__module__ == "speechbrain.utils.importutils":
+            del sys.modules[key]
+    return None
+
+
+def needs(*names):
+    for name in names:
+        if reason := trouble(name):
+            pytest.skip(f"{name} does not import: {reason}")
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """Families in closed form against formulas, scipy and the layers that they are named after."""
 
+import importlib
 import math
 
 import numpy as np
 import pytest
 import scipy.signal
 import torch
-from conftest import default_dtype, families
+from conftest import default_dtype, families, needs
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -80,7 +81,8 @@ def test_leafs_filters_are_carried_over(centers, deviations, kernel_size):
 
 
 def test_leafs_layer_in_speechbrain_has_the_same_kernels():
-    cnn = pytest.importorskip("speechbrain.nnet.CNN", exc_type=(ImportError, OSError, RuntimeError))
+    needs("speechbrain.nnet.CNN")
+    cnn = importlib.import_module("speechbrain.nnet.CNN")
     layer = cnn.GaborConv1d(40, 401, 1, in_channels=1, sample_rate=16000).float()
     with torch.no_grad():
         centers, deviations = layer._gabor_constraint(layer.kernel).T

@@ -1,17 +1,13 @@
 """Other libraries: the code of docs/interop.md, run against the real ones where they import."""
 
-import functools
-import importlib
 import re
-import sys
-import warnings
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 import torch
-from conftest import default_dtype
+from conftest import default_dtype, needs
 from torch import nn
 from torch.testing import assert_close
 
@@ -28,28 +24,6 @@ DEFAULTS = {  # librosa's, in our names: the right column of the table in docs/i
     "mel_scale": "slaney",
     "norm": "slaney",
 }
-
-
-@functools.cache
-def trouble(name):
-    """What a library says when it does not import; asked once, since half of it may be there the second time."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a library itself imports
-            importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError) as error:  # the latter two: built for a CUDA that is not here
-        return f"{type(error).__name__}: {error}"
-    for key, module in list(sys.modules.items()):
-        # Stand-ins of SpeechBrain's import what is not there as soon as another test's library looks at them.
-        if type(module).__module__ == "speechbrain.utils.importutils":
-            del sys.modules[key]
-    return None
-
-
-def needs(*names):
-    for name in names:
-        if reason := trouble(name):
-            pytest.skip(f"{name} does not import: {reason}")
 
 
 def run(section, first=0, last=None):
