@@ -130,8 +130,8 @@ def candidates(size: Workload) -> dict[str, nn.Module]:
     """Everything that the tables compare, by name."""
     bank = cos_gauss(size)
     lengths: dict[str, Any] = {"win_length": size.win_length, "hop_length": size.hop_length}
-    drawn, short = {**lengths, "n_fft": size.win_length}, {**lengths, "n_fft": size.win_length}
-    short["kernel_size"] = size.kernel_size
+    drawn = {**lengths, "n_fft": size.win_length}
+    exact, short = ({**settings, "kernel_size": size.kernel_size} for settings in (lengths, drawn))
     rate, n = size.sample_rate, size.n_filters
     return {
         REFERENCE: TrainableMel(size, size.win_length),
@@ -141,8 +141,8 @@ def candidates(size: Workload) -> dict[str, nn.Module]:
         "learnable mel": LearnableMelFilterbank(rate, n, **drawn),
         "Gaussian": GaussianFilterbank(rate, n, **drawn),
         "cos-Gauss": bank,
-        "sinc": SincFilterbank(rate, n, kernel_size=size.kernel_size, **lengths),
-        "Gabor": GaborFilterbank(rate, n, kernel_size=size.kernel_size, **lengths),
+        "sinc": SincFilterbank(rate, n, **exact),
+        "Gabor": GaborFilterbank(rate, n, **exact),
         f"cos-Gauss, {SHORT}": cos_gauss(size, size.win_length),
         f"sinc, {SHORT}": SincFilterbank(rate, n, **short),
         f"Gabor, {SHORT}": GaborFilterbank(rate, n, **short),

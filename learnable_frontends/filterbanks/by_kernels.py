@@ -20,7 +20,7 @@ from learnable_frontends.functional import (
     next_fast_length,
 )
 
-__all__ = ["KernelFilterbank"]
+__all__ = ["KernelFilterbank", "mirrored"]
 
 
 class KernelFilterbank(CenteredFilterbank):
@@ -123,7 +123,7 @@ class KernelFilterbank(CenteredFilterbank):
 
     def kernels(self) -> Tensor:
         """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
-        return _mirror(self.half_kernels())
+        return mirrored(self.half_kernels())
 
     def power_response(self, n_fft: int) -> Tensor:
         """Return the power gain of each filter at the bins of a transform.
@@ -148,9 +148,9 @@ class KernelFilterbank(CenteredFilterbank):
         if self.padding == "valid":
             kernels, quadrature = self._scaled()
             if self._is_even:
-                kernels = _mirror(kernels)
+                kernels = mirrored(kernels)
             if quadrature is not None:
-                kernels = torch.cat([kernels, _mirror(quadrature, odd=True)])
+                kernels = torch.cat([kernels, mirrored(quadrature, odd=True)])
             return kernels.to(like.dtype)
         response = self.power_response(self.n_fft)
         return (response * self._constants.like("bin_shares", response)).to(like.dtype)
@@ -210,7 +210,7 @@ class KernelFilterbank(CenteredFilterbank):
         return kernels / gain, quadrature / gain
 
 
-def _mirror(half: Tensor, *, odd: bool = False) -> Tensor:
+def mirrored(half: Tensor, *, odd: bool = False) -> Tensor:
     """Whole kernels from their middle tap and those after it."""
     before = half[:, 1:].flip(-1)
     return torch.cat([-before if odd else before, half], dim=-1)

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from learnable_frontends._constants import exact_construction
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.base import Filterbank
-from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
+from learnable_frontends.filterbanks.by_kernels import KernelFilterbank, mirrored
 from learnable_frontends.filterbanks.cos_gauss import CosGaussFilterbank
 from learnable_frontends.filterbanks.options import KernelOptions
 from learnable_frontends.functional import kernel_response
@@ -111,7 +111,7 @@ def starting_kernels(start: Filterbank, kernel_size: int) -> Tensor:
     if isinstance(start, KernelFilterbank) and start.half_quadrature() is None:
         kernels, _ = start._scaled()
         if start._is_even:
-            kernels = torch.cat([kernels[:, 1:].flip(-1), kernels], dim=-1)
+            kernels = mirrored(kernels)
         side = half - kernels.shape[-1] // 2
         return F.pad(kernels, (side, side))
     n_fft = 2 ** max(14, kernel_size.bit_length() + 1)

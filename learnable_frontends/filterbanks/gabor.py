@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
+from learnable_frontends.filterbanks.by_kernels import KernelFilterbank, mirrored
 from learnable_frontends.filterbanks.options import KernelOptions
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ class GaborFilterbank(KernelFilterbank):
 
     def quadrature(self) -> Tensor:
         """Imaginary parts of the impulse responses, shape ``(n_filters, kernel_size)``, odd about their middle."""
-        half = self.half_quadrature()
-        return torch.cat([-half[:, 1:].flip(-1), half], dim=-1)
+        return mirrored(self.half_quadrature(), odd=True)
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,8 @@ class LearnableMelFilterbank(MelFrontend):
 
     When it is made its features are those of `MelFrontend` with the same arguments, exactly. Each filter has three
     free numbers, all zero then: the displacements of its place on the mel scale and of its width there to the left and
-    to the right. With mel's own triangles
-    :math:`W` and Gaussians :math:`T(\theta)` that are as wide as triangles with these places and widths would be,
-    :math:`T(0)` at the start, the gains of the filters are
+    to the right. With mel's own triangles :math:`W` and Gaussians :math:`T(\theta)` that are as wide as triangles with
+    these places and widths would be, :math:`T(0)` at the start, the gains of the filters are
 
     .. math:: R(\theta) = \max(0, W + (T(\theta) - T(0)) - (1 - a)(W - T(0))).
 
@@ -94,7 +94,6 @@ class LearnableMelFilterbank(MelFrontend):
             )
         self._constants["ramp"] = even_ramp(self.n_filters)
         # Evenly spaced places are where `functional.ordered` leaves them.
-        self._constants["logits"] = places.logit()
         self._constants["starts"] = torch.stack([places.logit(), places * (self.n_filters + 1)])
         step = 1 / (self.n_filters + 1)
         self._constants["sides"] = [[-step], [step]]
@@ -122,25 +121,12 @@ class LearnableMelFilterbank(MelFrontend):
         """
         if type(frontend) is not MelFrontend:
             raise TypeError(f"frontend must be a MelFrontend, got {type(frontend).__name__}")
-        names = (
-            "win_length",
-            "hop_length",
-            "f_min",
-            "f_max",
-            "center",
-            "pad_mode",
-            "n_fft",
-            "power",
-            "norm",
-            "mel_scale",
-        )
-        bank = cls(
-            frontend.sample_rate,
-            frontend.n_filters,
-            window=lambda _: torch.from_numpy(frontend._constants["window"]),
-            compression=copy.deepcopy(frontend.compression),
-            **{name: getattr(frontend, name) for name in names},
-        )
+        given: dict[str, Any] = {
+            "window": lambda _: torch.from_numpy(frontend._constants["window"]),
+            "compression": copy.deepcopy(frontend.compression),
+        }
+        shared = inspect.signature(MelFrontend).parameters.keys() - given.keys()
+        bank = cls(**{name: getattr(frontend, name) for name in shared}, **given)
         bank.set_transform(frontend._transform).train(frontend.training)
         return bank.to(frontend.fingerprint.device)
 
@@ -199,9 +185,10 @@ class LearnableMelFilterbank(MelFrontend):
             is from its start, a sum of squares in half-widths; and whether it is exactly there.
         """
         raw = at_least_float32(self.raw_displacements)
-        order = (self._constants.like("logits", raw) + raw.detach()[0]).argsort()
+        starts = self._constants.like("starts", raw)
+        order = (starts[0] + raw.detach()[0]).argsort()
         raw = raw.index_select(1, order)
-        logits, begun = self._constants.like("starts", raw).index_select(1, order)
+        logits, begun = starts.index_select(1, order)
         places = ordered(torch.sigmoid(logits + raw[0]), self._constants.like("ramp", raw))
         logs = bounded_log_factor(raw[1:])
         shares = torch.cat([places[None], places + logs.exp() * self._constants.like("sides", raw)])
