@@ -24,20 +24,27 @@ from benchmarks.measuring import RETAINING
 
 SIZES = {"W1": (16000, 40, 8, 1), "W2": (44100, 80, 2, 10)}  # sample rate, filters, clips, seconds
 FRONTENDS = ("mel", "sinc", "cos-gauss", "cos-gauss+heads", "cos-gauss+pcen")
+LATER = ("learnable-mel", "gaussian", "gabor", "cos-gauss-short", "sinc-short", "gabor-short")  # old ones lack them
 
 # What each process runs: a name of a front-end and a size come in as JSON, the time of a step goes out.
 WORKER = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
 import torch
-from learnable_frontends import PCEN, CosGaussFilterbank, MelFrontend, MultiHeadRelevance, SincFilterbank
+import learnable_frontends as lf
 torch.set_num_threads(int(sys.argv[2]))
 KINDS = {
-    "mel": lambda rate, n, s: MelFrontend(rate, n, **s),
-    "sinc": lambda rate, n, s: SincFilterbank(rate, n, **s),
-    "cos-gauss": lambda rate, n, s: CosGaussFilterbank(rate, n, **s),
-    "cos-gauss+heads": lambda rate, n, s: MultiHeadRelevance(CosGaussFilterbank(rate, n, **s), 2),
-    "cos-gauss+pcen": lambda rate, n, s: CosGaussFilterbank(rate, n, compression=PCEN(n), **s),
+    "mel": lambda rate, n, s: lf.MelFrontend(rate, n, **s),
+    "sinc": lambda rate, n, s: lf.SincFilterbank(rate, n, **s),
+    "cos-gauss": lambda rate, n, s: lf.CosGaussFilterbank(rate, n, **s),
+    "cos-gauss+heads": lambda rate, n, s: lf.MultiHeadRelevance(lf.CosGaussFilterbank(rate, n, **s), 2),
+    "cos-gauss+pcen": lambda rate, n, s: lf.CosGaussFilterbank(rate, n, compression=lf.PCEN(n), **s),
+    "learnable-mel": lambda rate, n, s: lf.LearnableMelFilterbank(rate, n, **s),
+    "gaussian": lambda rate, n, s: lf.GaussianFilterbank(rate, n, **s),
+    "gabor": lambda rate, n, s: lf.GaborFilterbank(rate, n, **s),
+    "cos-gauss-short": lambda rate, n, s: lf.CosGaussFilterbank(rate, n, n_fft=s.get("win_length", 400), **s),
+    "sinc-short": lambda rate, n, s: lf.SincFilterbank(rate, n, n_fft=s.get("win_length", 400), **s),
+    "gabor-short": lambda rate, n, s: lf.GaborFilterbank(rate, n, n_fft=s.get("win_length", 400), **s),
 }
 made = {}
 for line in sys.stdin:
@@ -86,7 +93,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("new", type=Path, help="folder of the checkout that is compared")
     parser.add_argument("--rounds", type=int, default=200, help="rounds of each row (default: %(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of torch (default: 1 2)")
-    parser.add_argument("--frontends", nargs="+", default=FRONTENDS, choices=FRONTENDS, help="which (default: all)")
+    parser.add_argument(
+        "--frontends",
+        nargs="+",
+        default=FRONTENDS,
+        choices=FRONTENDS + LATER,
+        help="which (default: all but those that older checkouts lack)",
+    )
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     sys.stdout.write("| size | threads | front-end | step | new / old | 95 % interval |\n|---|---|---|---|---|---|\n")

@@ -161,6 +161,7 @@ def _cells(args: argparse.Namespace, sounds: SoundSet, variants: Sequence[Varian
     own: dict[str, dict[str, Any]] = {
         "mel": {},
         "learnable-mel": {},
+        "triangular-mel": {},
         "gaussian": {"init": args.init},
         "sinc": learned,
         "cos-gauss": {**learned, "width": args.width, "learn_width": args.learn_width},

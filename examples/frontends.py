@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from triangles import TriangularMelFilterbank
 
 from learnable_frontends import (
     PCEN,
@@ -25,6 +26,7 @@ FAMILIES: dict[str, type[Filterbank]] = {
     "cos-gauss": CosGaussFilterbank,
     "learnable-mel": LearnableMelFilterbank,
     "gaussian": GaussianFilterbank,
+    "triangular-mel": TriangularMelFilterbank,
 }
 # What a comparison has unless it is told otherwise, and all that it can have.
 NAMES = tuple(name + heads for heads in ("", "+heads") for name in ("mel", "sinc", "cos-gauss"))

@@ -68,6 +68,7 @@ def _variants() -> list[Variant]:
         Variant("mel, heads", "mel+heads", HEADS),
         Variant("mel, large offset, heads", "mel+heads", HEADS, LARGE_OFFSET),
         Variant("learnable mel", "learnable-mel", {}),
+        Variant("learnable mel, triangles", "triangular-mel", {}),
         Variant("Gaussian", "gaussian", {}),
         Variant("sinc", "sinc", {}),
         Variant("sinc, Hann window", "sinc", {}, HANN),

@@ -166,3 +166,16 @@ def test_it_learns_to_hear_a_tone_beside_its_filters():
 def test_a_band_too_narrow_for_the_filters_is_refused():
     with pytest.raises(ValueError, match=r"^f_min and f_max must be further apart for 200 filters"):
         LearnableMelFilterbank(16000, 200, f_min=7000.0, f_max=7001.0, n_fft=512)
+
+
+@pytest.mark.parametrize("scale", ["htk", "slaney"])
+@pytest.mark.parametrize("norm", [None, "slaney"])
+@given(far=st.sampled_from([0.0, 0.1, 1.0, 10.0]), seed=st.integers(0, 99))
+def test_the_gradient_that_is_written_down_is_that_of_the_formula(noise, norm, scale, far, seed):
+    bank = LearnableMelFilterbank(16000, 7, n_fft=512, norm=norm, mel_scale=scale).double()
+    with torch.no_grad():
+        bank.raw_displacements += far * noise(3, 7, dtype=torch.float64, seed=seed)
+    value = (bank.weights(torch.zeros(1, dtype=torch.float64)) * noise(7, 257, dtype=torch.float64)).sum()
+    (written,) = torch.autograd.grad(value, bank.raw_displacements, retain_graph=True)
+    (derived,) = torch.autograd.grad(value, bank.raw_displacements, create_graph=True)
+    assert_close(written, derived, rtol=1e-9, atol=1e-12)

@@ -21,9 +21,11 @@ from planted_sounds import TASKS, plant
 from schedules import SCHEDULES
 from sound_folders import SoundSet
 from starts import choose_start
+from torch.testing import assert_close
 from training import Cell, Recipe, Settings, train
+from triangles import TriangularMelFilterbank
 
-from learnable_frontends import CosGaussFilterbank, Frontend
+from learnable_frontends import CosGaussFilterbank, Frontend, MelFrontend
 
 RATE, COUNT = 16000, 12
 
@@ -237,3 +239,19 @@ def test_planted_sounds_are_compared_too(tmp_path, capsys):
         compare_frontends.main([*words.split(), "--frontends", "cos-gauss", "--learn-width", "--batch-size", "8"]) == 0
     )
     assert "12" in capsys.readouterr().out  # a center and a width for each filter
+
+
+@pytest.mark.parametrize("norm", [None, "slaney"])
+def test_triangles_of_the_control_start_as_mels_and_move_as_triangles(norm):
+    bank = TriangularMelFilterbank(16000, 12, norm=norm, n_fft=1024)
+    assert_close(
+        bank.power_response(1024), MelFrontend(16000, 12, norm=norm).power_response(1024), rtol=1e-4, atol=1e-5
+    )
+    with torch.no_grad():
+        bank.raw_displacements += 0.3
+    gains, (low, high) = bank.power_response(4096).detach(), bank.edges.detach()[5]
+    inside = torch.arange(2049) * (16000 / 4096)
+    inside = (inside > low) & (inside < high)
+    assert (gains[5, inside] > 0).all()
+    assert not gains[5, ~inside].any()
+    assert_close(gains[5].argmax() * (16000 / 4096), bank.center_frequencies[5].detach(), rtol=0, atol=4.0)

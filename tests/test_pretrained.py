@@ -606,7 +606,7 @@ def test_what_is_not_a_configuration_is_refused(folder, case):
 
 
 RAW, FIRST, WINDOW = "frontend.raw_center", "frontend.constants.frame_window", "frontend.constants.window"
-RAMP = "frontend.constants.ramp"
+SPREAD = "frontend.constants.spread_start"
 TENSORS = {
     "missing": (lambda t: t.pop(RAW), rf"tensors must have \['{RAW}'\]"),
     "missing first": (lambda t: t.pop(FIRST), rf"tensors must have \['{FIRST}'\]"),
@@ -617,10 +617,10 @@ TENSORS = {
     "NaN": (lambda t: t[RAW].fill_(float("nan")), rf"{RAW} must be finite, got \[nan"),
     "infinite": (lambda t: t[FIRST].fill_(float("inf")), rf"{FIRST} must be finite, got \[inf"),
     "whole": (lambda t: t.update({RAW: torch.ones(4).long()}), rf"{RAW} must be of a type like torch.float32"),
-    "a constant": (lambda t: t.update({RAMP: torch.ones(9).double()}), rf"{RAMP} must have shape \(4,\)"),
+    "a constant": (lambda t: t.update({SPREAD: torch.ones(9).double()}), rf"{SPREAD} must have shape \(1, 4\)"),
     "a constant as float32": (
-        lambda t: t.update({RAMP: torch.ones(4)}),
-        rf"{RAMP} must be of a type like torch.float64",
+        lambda t: t.update({SPREAD: torch.ones(4)}),
+        rf"{SPREAD} must be of a type like torch.float64",
     ),
     "of another bank": (
         lambda t: t.update({"frontend.fingerprint": t["frontend.fingerprint"] + 1}),

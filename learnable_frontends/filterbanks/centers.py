@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from learnable_frontends._constants import exact_construction
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.base import Filterbank
-from learnable_frontends.functional import bounded, even_ramp, ordered, spaced_centers, unbounded, unordered
+from learnable_frontends.functional import even_ramp, spaced_centers, unbounded, unordered
 from learnable_frontends.functional.constraints import RAMP_SHARE
 
 __all__ = ["CenteredFilterbank"]
@@ -21,12 +22,13 @@ class CenteredFilterbank(Filterbank):
     """A bank whose centers start where an argument ``init`` says; families that learn them call `declare_centers`.
 
     Its families take ``init``, call `set_init` with it and then `declare_centers`, or use `starting_points` for first
-    values of their own; those with a width in Hz call `declare_widths`.
+    values of their own; those with a width call `declare_widths`, and redefine `width_unit` and what depends on it.
     """
 
     raw_center: nn.Parameter
     raw_width: nn.Parameter
     learn_width: bool
+    width_unit = "Hz"
 
     def set_init(self, init: str | Sequence[float] | Tensor) -> None:
         """Set where centers start, the argument ``init`` of a family's constructor, and check it."""
@@ -60,59 +62,77 @@ class CenteredFilterbank(Filterbank):
         sample rate. Centers are the sorted places, plus a thousandth of an even ramp (`functional.ordered`), so that
         any values leave them strictly ascending and strictly inside the band.
         """
-        points, ramp = self.starting_points(), even_ramp(self.n_filters)
-        self._constants["ramp"] = ramp
-        places = (points[1:-1] - self.f_min) / (self.f_max - self.f_min)
+        points, ramp, length = self.starting_points(), even_ramp(self.n_filters), self.f_max - self.f_min
+        places = (points[1:-1] - self.f_min) / length
         self.declare("raw_center", unbounded(unordered(places, ramp), 0.0, 1.0))
-
-    @property
-    def center_frequencies(self) -> Tensor:
-        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        raw = at_least_float32(self.raw_center).sort().values
-        places = ordered(torch.sigmoid(raw), self._constants.like("ramp", raw))
-        return self.f_min + (self.f_max - self.f_min) * places
+        self._constants["spread_start"] = (self.f_min + length * ramp)[None]
+        self._constants["spread_factors"] = [[(1 - RAMP_SHARE) * length]]
 
     def declare_widths(self, width: float | str | Sequence[float] | Tensor, learn_width: bool) -> None:
-        """Set the width of each filter in Hz, from which `widths` follow, and declare ``raw_width`` if it is learned.
+        """Set the width of each filter, from which `widths` follow, and declare ``raw_width`` if it is learned.
+
+        It comes after `declare_centers`.
 
         Args:
-            width: Full width at half of the peak's power in Hz, one or one for each filter; or ``"spacing"``: each
-                filter's response is half of its peak half-way to its neighbors, on average.
-            learn_width: Whether widths are learned, each between a ten-thousandth of the band and all of it.
+            width: One number or one for each filter, in `width_unit`, or ``"spacing"`` for `spacing_widths`.
+            learn_width: Whether widths are learned, each inside `width_range`.
         """
-        points, (low, high) = self.starting_points(), self._width_range
+        (low, high), unit = self.width_range, self.width_unit
         if isinstance(width, str):
             if width != "spacing":
-                raise ValueError(f"width must be 'spacing' or numbers, got {width!r} (in Hz)")
-            widths = (points[2:] - points[:-2]) / 2
+                raise ValueError(f"width must be 'spacing' or numbers, got {width!r} (in {unit})")
+            widths = self.spacing_widths()
         else:
             widths = torch.as_tensor(width, dtype=torch.float64, device="cpu").detach()
             if widths.shape not in ((), (self.n_filters,)):
                 raise ValueError(f"width must be one number or {self.n_filters}, got shape {tuple(widths.shape)}")
             if not bool(((widths > 0) & widths.isfinite()).all()):
-                raise ValueError(f"width must be positive and finite, got {width} (in Hz)")
+                raise ValueError(f"width must be positive and finite, got {width} (in {unit})")
         if learn_width and not bool(((low < widths) & (widths < high)).all()):
-            raise ValueError(
-                f"width must be between {low:g} and {high:g} Hz to be learned, a ten-thousandth of the band and all of "
-                f"it, got {width}"
-            )
+            raise ValueError(f"width must be between {low:g} and {high:g} {unit} to be learned, got {width}")
         self._width = width if isinstance(width, str) else widths.tolist()
         self.learn_width = bool(learn_width)
         self._constants["widths"] = widths = widths.expand(self.n_filters)
         if learn_width:
-            self.declare("raw_width", unbounded(widths.log(), math.log(low), math.log(high)))
+            start, length = math.log(low), math.log(high / low)
+            self.declare("raw_width", unbounded(widths.log(), start, start + length))
+            points, [factor] = self._constants["spread_start"][0], self._constants["spread_factors"]
+            self._constants["spread_start"] = np.stack([points, np.full_like(points, start)])
+            self._constants["spread_factors"] = np.stack([factor, [length]])
+
+    @property
+    def width_range(self) -> tuple[float, float]:
+        """Narrowest and widest that a learned width becomes: a ten-thousandth of the band and all of it."""
+        return 1e-4 * (self.f_max - self.f_min), self.f_max - self.f_min
+
+    def spacing_widths(self) -> Tensor:
+        """Return widths with which responses are half of their peak half-way to their neighbors, on average."""
+        points = self.starting_points()
+        return (points[2:] - points[:-2]) / 2
+
+    @property
+    def center_frequencies(self) -> Tensor:
+        """Center of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
+        return self._spread()[0]
 
     @property
     def widths(self) -> Tensor:
         """Full width of each filter at half of its peak's power in Hz, as it is now, shape ``(n_filters,)``."""
-        raw = at_least_float32(self.raw_center)
-        order = raw.argsort()
-        if not self.learn_width:
-            return self._constants.like("widths", raw).index_select(0, order)
-        low, high = self._width_range
-        return bounded(at_least_float32(self.raw_width).index_select(0, order), math.log(low), math.log(high)).exp()
+        return self.centers_and_widths()[1]
 
-    @property
-    def _width_range(self) -> tuple[float, float]:
-        """Narrowest and widest that a learned width becomes, in Hz."""
-        return 1e-4 * (self.f_max - self.f_min), self.f_max - self.f_min
+    def centers_and_widths(self) -> tuple[Tensor, Tensor]:
+        """Return `center_frequencies` and `widths`, which have steps in common."""
+        spread = self._spread()
+        if len(spread) == 2:
+            return spread[0], spread[1].exp()
+        order = self.raw_center.detach().argsort()
+        return spread[0], self._constants.like("widths", spread).index_select(0, order)
+
+    def _spread(self) -> Tensor:
+        """Centers, and logarithms of widths if `declare_widths` lets them learn: shape ``(1 or 2, n_filters)``."""
+        factors = self._constants["spread_factors"]
+        raw = (self.raw_center, self.raw_width) if len(factors) == 2 else (self.raw_center,)
+        steps = at_least_float32(torch.stack(raw)).index_select(1, self.raw_center.detach().argsort()).sigmoid()
+        return torch.addcmul(
+            self._constants.like("spread_start", steps), steps, self._constants.like("spread_factors", steps)
+        )

@@ -6,18 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
-from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.by_kernels import KernelFilterbank
 from learnable_frontends.filterbanks.options import KernelOptions
-from learnable_frontends.functional import bounded, unbounded
 
 __all__ = ["CosGaussFilterbank"]
-
-# A learned width, in periods, stays in here; the kernel's length bounds it too.
-WIDTH_RANGE = (0.1, 100.0)
 
 
 class CosGaussFilterbank(KernelFilterbank):
@@ -56,8 +51,6 @@ class CosGaussFilterbank(KernelFilterbank):
     (`functional.ordered`), which keeps them strictly apart and moves none by more than 0.1 % of the band.
     """
 
-    raw_width: nn.Parameter
-
     def __init__(
         self,
         sample_rate: float,
@@ -69,31 +62,38 @@ class CosGaussFilterbank(KernelFilterbank):
     ) -> None:
         super().__init__(sample_rate, n_filters, **options)
         self.declare_centers()
-        widths = self._starting_widths(width, learn_width)
-        self._constants["widths"] = widths
-        self._width = (
-            width if isinstance(width, str) else torch.as_tensor(width, dtype=torch.float64, device="cpu").tolist()
-        )
-        self.learn_width = bool(learn_width)
+        self.declare_widths(width, learn_width)
+        widths = self._constants["widths"]
         self._same_width = float(widths[0]) if bool((widths == widths[0]).all()) and not learn_width else None
-        if learn_width:
-            low, high = WIDTH_RANGE
-            self.declare("raw_width", unbounded(widths.log(), math.log(low), math.log(high)))
+
+    width_unit = "periods"
+    width_range = (0.1, 100.0)  # the kernel's length bounds a width too
+
+    def spacing_widths(self) -> Tensor:
+        """Return widths with which responses are half of their peak half-way to their neighbors, on average."""
+        half_gaps = super().spacing_widths() / 2
+        widths = self.starting_points()[1:-1] * (math.sqrt(math.log(2)) / (2 * math.pi)) / half_gaps
+        low, high = self.width_range
+        if not bool(((low < widths) & (widths < high)).all()):
+            raise ValueError(
+                f"width='spacing' must give widths between {low} and {high} periods, got {widths.tolist()} "
+                "(centers too far apart or too close; give numbers)"
+            )
+        return widths
 
     @property
     def widths(self) -> Tensor:
         """Standard deviation of each filter's Gaussian in periods of its center as it is now, ``(n_filters,)``."""
-        raw = at_least_float32(self.raw_center)
-        order = raw.argsort()
-        if not self.learn_width:
-            return self._constants.like("widths", raw)[order]
-        low, high = WIDTH_RANGE
-        return bounded(at_least_float32(self.raw_width[order]), math.log(low), math.log(high)).exp()
+        return self.centers_and_widths()[1]
 
     def half_kernels(self) -> Tensor:
         """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
-        phase = self._phase(self.center_frequencies)
-        width = self.widths.to(phase.dtype)[:, None] if self._same_width is None else self._same_width
+        if self._same_width is None:
+            centers, widths = self.centers_and_widths()
+            width: Tensor | float = widths[:, None]
+        else:
+            centers, width = self.center_frequencies, self._same_width
+        phase = self._phase(centers)
         # Powers of two, not of e: torch.exp wakes other threads for tensors this small, which costs more than it saves.
         exponent = phase.square() * (-0.5 / math.log(2) / (2 * math.pi * width) ** 2)
         return torch.cos(phase) * torch.exp2(exponent)
@@ -106,27 +106,3 @@ class CosGaussFilterbank(KernelFilterbank):
         else:
             shown = f", width={float(widths.min()):.3g} to {float(widths.max()):.3g}"
         return f"{super().extra_repr()}{shown}, learn_width={self.learn_width}"
-
-    def _starting_widths(self, width: float | str | Sequence[float] | Tensor, learn_width: bool) -> Tensor:
-        """Width of each filter, in the order of its center: float64 on the CPU."""
-        points = self.starting_points()
-        low, high = WIDTH_RANGE
-        if isinstance(width, str):
-            if width != "spacing":
-                raise ValueError(f"width must be 'spacing' or numbers, got {width!r} (in periods)")
-            half_gaps = (points[2:] - points[:-2]) / 4
-            widths = points[1:-1] * (math.sqrt(math.log(2)) / (2 * math.pi)) / half_gaps
-            if not bool(((low < widths) & (widths < high)).all()):
-                raise ValueError(
-                    f"width='spacing' must give widths between {low} and {high} periods, got {widths.tolist()} "
-                    "(centers too far apart or too close; give numbers)"
-                )
-            return widths
-        widths = torch.as_tensor(width, dtype=torch.float64, device="cpu").detach()
-        if widths.shape not in ((), (self.n_filters,)):
-            raise ValueError(f"width must be one number or {self.n_filters}, got shape {tuple(widths.shape)}")
-        if not bool(((widths > 0) & widths.isfinite()).all()):
-            raise ValueError(f"width must be positive and finite, got {width} (in periods; the paper's eq. 1 is 1)")
-        if learn_width and not bool(((low < widths) & (widths < high)).all()):
-            raise ValueError(f"width must be between {low} and {high} periods to be learned, got {width}")
-        return widths.expand(self.n_filters)

@@ -115,8 +115,9 @@ class GaborFilterbank(KernelFilterbank):
 
     def halves(self) -> tuple[Tensor, Tensor]:
         """Halves of the real and of the imaginary parts, which share their envelope and their phases."""
-        deviations = _deviation_in_samples(self.widths, self.sample_rate)[:, None]
-        phases = self._phase(self.center_frequencies)
+        centers, widths = self.centers_and_widths()
+        deviations = _deviation_in_samples(widths, self.sample_rate)[:, None]
+        phases = self._phase(centers)
         taps = self._constants.like("taps", deviations)
         envelopes = torch.exp2((taps / deviations).square() * (-0.5 / math.log(2))) * (
             1 / math.sqrt(2 * math.pi) / deviations

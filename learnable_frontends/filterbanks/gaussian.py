@@ -66,7 +66,8 @@ class GaussianFilterbank(CenteredFilterbank, ResponseFilterbank):
 
     def response(self, frequencies: Tensor) -> Tensor:
         """Gain of each filter at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
-        half_widths = (frequencies - self.center_frequencies[:, None]) * (2 / self.widths[:, None])
+        centers, widths = self.centers_and_widths()
+        half_widths = (frequencies - centers[:, None]) * (2 / widths[:, None])
         return half_widths.square().neg().exp2()
 
     def extra_repr(self) -> str:

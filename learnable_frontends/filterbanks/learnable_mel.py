@@ -5,29 +5,31 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from learnable_frontends._constants import exact_construction
+from learnable_frontends._formulas import Pullback, apply_formula
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends.filterbanks.mel import MelFrontend
 from learnable_frontends.filterbanks.options import MelOptions
-from learnable_frontends.functional import bounded_log_factor, even_ramp, hz_to_scale, ordered, scale_to_hz
-from learnable_frontends.functional.constraints import RAMP_SHARE
+from learnable_frontends.functional import even_ramp, hz_to_scale, scale_slope, scale_to_hz
+from learnable_frontends.functional.constraints import LARGEST_LOG_FACTOR, RAMP_SHARE
+from learnable_frontends.functional.gaussian_sides import edge_gradients, gaussian_sides
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["LearnableMelFilterbank"]
 
-# The Gaussian that comes closest to a triangle: its standard deviation in half-widths of the triangle.
-DEVIATION = 0.435
-NARROWNESS = -0.5 / (DEVIATION**2 * math.log(2))
 # What is left of the start in a filter that is one half-width away from it is 2 to the power of minus this: 14 %.
 LEFT = 2 / math.log(2)
+SMALLEST = 1e-45  # of float32: what is above minus this is not negative
 
 
 class LearnableMelFilterbank(MelFrontend):
@@ -92,14 +94,28 @@ class LearnableMelFilterbank(MelFrontend):
                 f"f_min and f_max must be further apart for {self.n_filters} filters to differ in float32, "
                 f"got f_min={self.f_min}, f_max={self.f_max} (all in Hz)"
             )
-        self._constants["ramp"] = even_ramp(self.n_filters)
-        # Evenly spaced places are where `functional.ordered` leaves them.
-        self._constants["starts"] = torch.stack([places.logit(), places * (self.n_filters + 1)])
-        step = 1 / (self.n_filters + 1)
-        self._constants["sides"] = [[-step], [step]]
+        self._set_steps(places.logit() / 2)
         self.declare("raw_displacements", torch.zeros(3, self.n_filters, dtype=torch.float64, device="cpu"))
         with exact_construction():
             self._constants["remainders"] = self._start(torch.from_numpy(self._bins(self.n_fft)))[1]
+
+    def _set_steps(self, starts: Tensor) -> None:
+        """Keep the numbers of the steps from displacements to places and widths, given those of a place at the start.
+
+        A step is the hyperbolic tangent of a displacement: of a place, twice a sigmoid less one, in the whole band
+        (evenly spaced places are where `functional.ordered` leaves them); of a width, `functional.bounded_log_factor`.
+        """
+        n, length = self.n_filters, self._scale_length
+        half = (1 - RAMP_SHARE) / 2
+        ramp, none = even_ramp(n).numpy(), np.zeros((2, n))
+        self._constants["starts"] = np.vstack([starts, none])
+        self._constants["begun"] = np.tanh(self._constants["starts"])
+        self._constants["spread_start"] = np.vstack([self._scale_start + length * (half + ramp), none])
+        factors = [[1 / 2, half * length, half * (n + 1)], *[[1 / LARGEST_LOG_FACTOR, *[LARGEST_LOG_FACTOR] * 2]] * 2]
+        raw, spread, change = np.array(factors).T[..., None]
+        self._constants["raw_factors"], self._constants["spread_factors"] = raw, spread
+        self._constants["change_factors"] = change * math.sqrt(LEFT)
+        self._constants["sides"] = np.array([[-1], [1]]) * length / (n + 1)
 
     @classmethod
     def from_mel(cls, frontend: MelFrontend) -> Self:
@@ -133,12 +149,12 @@ class LearnableMelFilterbank(MelFrontend):
     @property
     def center_frequencies(self) -> Tensor:
         """Place of each filter in Hz, shape ``(n_filters,)``, strictly ascending, differentiable."""
-        return self._edges_and_changes()[0][0]
+        return self._places(at_least_float32(self.raw_displacements)).edges[0]
 
     @property
     def edges(self) -> Tensor:
         """Lower and upper edge of the triangle that each filter stands for, in Hz, shape ``(n_filters, 2)``."""
-        return self._edges_and_changes()[0][1:].mT
+        return self._places(at_least_float32(self.raw_displacements)).edges[1:].mT
 
     def response(self, frequencies: Tensor) -> Tensor:
         """Gain of each filter at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
@@ -164,43 +180,62 @@ class LearnableMelFilterbank(MelFrontend):
     def _start(self, frequencies: Tensor) -> tuple[Tensor, Tensor]:
         """Mel's triangles at frequencies in Hz, and what the Gaussians of the start leave of them."""
         triangles, edges = self._heights(frequencies), self._constants.like("edges", frequencies)
-        return triangles, triangles - self._gaussians(torch.stack([edges[1:-1], edges[:-2], edges[2:]]), frequencies)
+        start = torch.stack([edges[1:-1], edges[:-2], edges[2:]])
+        return triangles, triangles - gaussian_sides(start, frequencies, self.norm).gains
 
     def _gains(self, frequencies: Tensor, triangles: Tensor, remainders: Tensor) -> Tensor:
         """Draw the filters as they are now, from mel's triangles and their remainders at these frequencies."""
-        edges, order, changes, still = self._edges_and_changes()
-        drawn = self._gaussians(edges.to(frequencies.dtype), frequencies)
-        triangles, remainders = triangles.index_select(0, order), remainders.index_select(0, order)
-        left = torch.exp2(-LEFT * changes).to(frequencies.dtype)[:, None]
-        moved = torch.addcmul(drawn, left, remainders)
+        formula = partial(self._draw, frequencies, triangles, remainders)
+        return apply_formula(formula, at_least_float32(self.raw_displacements))
+
+    def _draw(self, frequencies: Tensor, triangles: Tensor, remainders: Tensor, raw: Tensor) -> tuple[Tensor, Pullback]:
+        """Draw the filters for these displacements: a formula."""
+        places = self._places(raw)
+        gaussians = gaussian_sides(places.edges.to(frequencies.dtype), frequencies, self.norm)
+        drawn = gaussians.gains
+        triangles, remainders = triangles.index_select(0, places.order), remainders.index_select(0, places.order)
+        left = places.changes.square().sum(0).neg().exp2()
+        gains = torch.addcmul(drawn, left.to(drawn.dtype)[:, None], remainders)
         # A filter that is where it began is mel's to the last bit; the difference is zero, but has a gradient.
-        gains = torch.where(still[:, None], triangles + (drawn - drawn.detach()), moved)
-        return gains.clamp_min(0)  # not relu, whose gradient is zero where a gain is
+        begun = triangles + (drawn - drawn.detach()) if drawn.requires_grad else triangles
+        gains = torch.where(raw.any(0).index_select(0, places.order)[:, None], gains, begun)
 
-    def _edges_and_changes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Resolve the parameters, each filter's where its place comes in ascending order.
+        def pullback(d_gains: Tensor) -> tuple[Tensor]:
+            d_gains = torch.ops.aten.threshold_backward(d_gains, gains, -SMALLEST)
+            d_edges = edge_gradients(gaussians, d_gains * drawn).to(raw.dtype)
+            d_left = torch.linalg.vecdot(d_gains, remainders).to(raw.dtype)
+            return (self._raw_gradient(places, d_edges, left * d_left),)
 
-        Returns:
-            Place, lower and upper edge in Hz, shape ``(3, n_filters)``; the order that sorted the filters; how far each
-            is from its start, a sum of squares in half-widths; and whether it is exactly there.
-        """
-        raw = at_least_float32(self.raw_displacements)
-        starts = self._constants.like("starts", raw)
-        order = (starts[0] + raw.detach()[0]).argsort()
-        raw = raw.index_select(1, order)
-        logits, begun = starts.index_select(1, order)
-        places = ordered(torch.sigmoid(logits + raw[0]), self._constants.like("ramp", raw))
-        logs = bounded_log_factor(raw[1:])
-        shares = torch.cat([places[None], places + logs.exp() * self._constants.like("sides", raw)])
-        edges = scale_to_hz(self._scale_start + self._scale_length * shares, self.mel_scale)
-        moved = places * (self.n_filters + 1) - begun
-        changes = torch.cat([moved[None], logs]).square().sum(0)
-        still = (raw == 0).all(0)
-        return edges, order, changes, still
+        return gains.clamp_min(0), pullback  # not relu, whose gradient is zero where a gain is
 
-    def _gaussians(self, edges: Tensor, frequencies: Tensor) -> Tensor:
-        """Draw Gaussians that come closest to triangles with these places and edges, on each side."""
-        distances = frequencies - edges[0, :, None]
-        low, high = (NARROWNESS / (edges[1:] - edges[0]).square())[..., None].unbind()
-        gains = torch.exp2(distances.square() * torch.where(distances < 0, low, high))
-        return gains * (2.0 / (edges[2] - edges[1]))[:, None] if self.norm == "slaney" else gains
+    def _places(self, raw: Tensor) -> _Places:
+        like = self._constants.like
+        steps = torch.addcmul(like("starts", raw), raw, like("raw_factors", raw))
+        order = steps.detach()[0].argsort()
+        steps = steps.index_select(1, order).tanh()
+        # The place on the mel scale, and the logarithms of the changes of both widths.
+        spread = torch.addcmul(like("spread_start", raw), steps, like("spread_factors", raw))
+        sides = spread[1:].exp() * like("sides", raw)
+        edges = scale_to_hz(torch.cat([spread[:1], spread[0] + sides]), self.mel_scale)
+        changes = (steps - like("begun", raw).index_select(1, order)) * like("change_factors", raw)
+        return _Places(edges, order, changes, steps, sides)
+
+    def _raw_gradient(self, places: _Places, d_edges: Tensor, d_log_left: Tensor) -> Tensor:
+        """Gradient of the displacements from those of edges and of the logarithm of what is left of the start."""
+        like = self._constants.like
+        d_edges = d_edges * scale_slope(places.edges, self.mel_scale)
+        d_spread = torch.cat([d_edges.sum(0, keepdim=True), d_edges[1:] * places.sides])
+        d_changes = places.changes * (-2 * math.log(2) * d_log_left)
+        d_steps = d_spread * like("spread_factors", d_edges) + d_changes * like("change_factors", d_edges)
+        d_raw = torch.ops.aten.tanh_backward(d_steps, places.steps) * like("raw_factors", d_edges)
+        return torch.empty_like(d_raw).index_copy_(1, places.order, d_raw)
+
+
+class _Places(NamedTuple):
+    """Where filters are, each where its place comes in ascending order, and what that was made of."""
+
+    edges: Tensor  # place, lower and upper edge in Hz, (3, n_filters)
+    order: Tensor  # that sorted the filters
+    changes: Tensor  # how far each is from its start: a half-width of place or sides is the root of `LEFT`
+    steps: Tensor  # place and both widths between -1 and 1
+    sides: Tensor  # from the place to the edges on the mel scale, (2, n_filters)

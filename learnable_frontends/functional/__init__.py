@@ -10,7 +10,7 @@ from learnable_frontends.functional.constraints import (
 )
 from learnable_frontends.functional.energies import band_energies, conv_energies
 from learnable_frontends.functional.framing import frame, over_blocks, pad_each
-from learnable_frontends.functional.scales import hz_to_scale, scale_to_hz, spaced_centers, spaced_edges
+from learnable_frontends.functional.scales import hz_to_scale, scale_slope, scale_to_hz, spaced_centers, spaced_edges
 from learnable_frontends.functional.spectra import (
     dft_bases,
     even_kernel_response,
@@ -37,6 +37,7 @@ __all__ = [
     "pad_each",
     "power_spectrum",
     "power_spectrum_by_matmul",
+    "scale_slope",
     "scale_to_hz",
     "spaced_centers",
     "spaced_edges",

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["SCALES", "hz_to_scale", "scale_to_hz", "spaced_centers", "spaced_edges"]
+__all__ = ["SCALES", "hz_to_scale", "scale_slope", "scale_to_hz", "spaced_centers", "spaced_edges"]
 
 # Slaney's Auditory Toolbox (1998): linear below 1 kHz, logarithmic above, 27 steps from 1 kHz to 6.4 kHz.
 _SLANEY_LINEAR = 200.0 / 3.0
 _SLANEY_BREAK = 1000.0
 _SLANEY_STEP = math.log(6.4) / 27.0
+
+_HTK_STEP = math.log(10) / 2595.0
 
 
 def _hz_to_slaney(hz: Tensor) -> Tensor:
@@ -28,7 +30,7 @@ def _slaney_to_hz(mel: Tensor) -> Tensor:
 
 SCALES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     # O'Shaughnessy, Speech Communication (1987), as HTK writes it.
-    "htk": (lambda hz: 2595.0 * torch.log10(1.0 + hz / 700.0), lambda mel: 700.0 * (10.0 ** (mel / 2595.0) - 1.0)),
+    "htk": (lambda hz: 2595.0 * torch.log10(1.0 + hz / 700.0), lambda mel: 700.0 * torch.expm1(mel * _HTK_STEP)),
     "slaney": (_hz_to_slaney, _slaney_to_hz),
     # Traunmueller, JASA 88 (1990), eq. 6, without the corrections at the ends.
     "bark": (lambda hz: 26.81 * hz / (1960.0 + hz) - 0.53, lambda z: 1960.0 * (z + 0.53) / (26.28 - z)),
@@ -77,6 +79,23 @@ def scale_to_hz(values: Tensor, scale: str) -> Tensor:
         tensor([   0., 1000.])
     """
     return _scale(scale)[1](values)
+
+
+def scale_slope(frequencies: Tensor, scale: str) -> Tensor:
+    """Return the derivative of `scale_to_hz`, in Hz for each unit of a mel scale, where it has these values.
+
+    Args:
+        frequencies: Frequencies in Hz, any shape.
+        scale: ``"htk"`` or ``"slaney"``.
+
+    Example:
+        >>> scale_slope(torch.tensor([0.0, 1000.0]), "slaney").round()
+        tensor([67., 69.])
+    """
+    if scale == "htk":
+        return (frequencies + 700.0) * _HTK_STEP
+    linear = frequencies < _SLANEY_BREAK
+    return torch.where(linear, _SLANEY_LINEAR, frequencies * _SLANEY_STEP)
 
 
 def spaced_edges(n_filters: int, f_min: float, f_max: float, scale: str) -> Tensor:

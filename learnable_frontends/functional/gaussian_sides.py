@@ -1,0 +1,54 @@
+"""Gaussians with two sides, as wide as triangles would be, drawn over frequency, and the gradient of their edges."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["GaussianSides", "edge_gradients", "gaussian_sides"]
+
+# The Gaussian that comes closest to a triangle: its standard deviation in half-widths of the triangle.
+DEVIATION = 0.435
+# A side of it is 2 to the power of minus (this times the distance from its middle in half-widths) squared.
+STEEPNESS = 1 / (DEVIATION * math.sqrt(2 * math.log(2)))
+
+
+class GaussianSides(NamedTuple):
+    """Gains of Gaussians, and what they were made of."""
+
+    gains: Tensor  # (n_filters, bins)
+    edges: Tensor  # place, lower and upper edge of the triangles in Hz, (3, n_filters)
+    steepness: Tensor  # of the lower side, negative, and of the upper one, (2, n_filters)
+    distances: Tensor  # of bins on that side from the place, times steepness, and zero elsewhere: (2, n_filters, bins)
+    norm: str | None
+
+
+def gaussian_sides(edges: Tensor, frequencies: Tensor, norm: str | None) -> GaussianSides:
+    """Draw Gaussians that come closest to triangles, on each side.
+
+    Args:
+        edges: Place, lower and upper edge of each triangle in Hz, shape ``(3, n_filters)``.
+        frequencies: Where to draw them in Hz, shape ``(bins,)``.
+        norm: ``None`` for a height of one, ``"slaney"`` for that of a triangle of unit area.
+    """
+    steepness = STEEPNESS / (edges[1:] - edges[0])
+    distances = ((frequencies - edges[0, :, None]) * steepness[..., None]).clamp_min(0)
+    gains = (distances[0] + distances[1]).square().neg().exp2()
+    if norm == "slaney":
+        gains = gains * (2.0 / (edges[2] - edges[1]))[:, None]
+    return GaussianSides(gains, edges, steepness, distances, norm)
+
+
+def edge_gradients(drawn: GaussianSides, d_logs: Tensor) -> Tensor:
+    """Return the gradient of the edges, ``(3, n_filters)``, from that of the logarithms of the gains."""
+    d_distances = d_logs * drawn.distances
+    steepness = drawn.steepness * (2 * math.log(2))
+    d_sides = torch.linalg.vecdot(d_distances, drawn.distances) * steepness * (1 / STEEPNESS)
+    d_place = (d_distances.sum(-1) * steepness - d_sides).sum(0, keepdim=True)
+    if drawn.norm == "slaney":
+        d_width = d_logs.sum(-1) / (drawn.edges[2] - drawn.edges[1])
+        d_sides = torch.stack([d_sides[0] + d_width, d_sides[1] - d_width])
+    return torch.cat([d_place, d_sides])
