@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import measuring
+from benchmarks import measuring, on_device
 from benchmarks.measuring import MODES, call, interleave, milliseconds, ratio, table, target, threads
 from learnable_frontends import (
     CosGaussFilterbank,
@@ -273,11 +273,26 @@ def plot(report: dict[str, Any], path: Path) -> None:
     plt.close(fig)
 
 
+def measure_device(device: torch.device, out: Path, rounds: int, *, quick: bool = False) -> int:
+    """Measure on another device: 64 clips of 10 s, all but the literal convolution, whose activations take 24 GB."""
+    size = WORKLOADS["W2"]._replace(batch=1, samples=3072) if quick else WORKLOADS["W2"]._replace(batch=64)
+    modules = {name: module for name, module in candidates(size).items() if name != LITERAL}
+    forms = ("eager",) if quick else tuple(on_device.FORMS)
+    rows = on_device.device_rows(modules, size.waveform().to(device), REFERENCE, 2 if quick else rounds, forms)
+    report = {"machine": measuring.machine(), "device": on_device.described_device(device), "rounds": rounds}
+    report |= {"workload": str(size), "quick": quick, "rows": rows}
+    measuring.write(out, f"frontends-{device.type}", report, on_device.device_tables(report))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print and write; see the module's docstring and ``--help``."""
     parser = measuring.arguments(__doc__, rounds=40)
     parser.add_argument("--literal-rounds", type=int, default=1, help="those with the literal convolution (default: 1)")
+    parser.add_argument("--device", type=torch.device, help="such as cuda: measure there instead, eager and compiled")
     args = parser.parse_args(argv)
+    if args.device is not None:
+        return measure_device(args.device, args.out, args.rounds, quick=args.quick)
     workloads, rounds = WORKLOADS, args.rounds
     if args.quick:
         short = {"W1": {"batch": 1, "samples": 1600}, "W2": {"batch": 1, "samples": 3072}}

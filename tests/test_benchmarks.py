@@ -29,12 +29,12 @@ FRONTENDS = {
 }
 
 
-def run(name, out):
+def run(name, out, *options, file=None):
     # A process of its own: the scripts set how OpenMP waits, which counts only before torch is imported.
-    command = [sys.executable, "-W", "error", "-m", f"benchmarks.{name}", "--quick", "--out", str(out)]
+    command = [sys.executable, "-W", "error", "-m", f"benchmarks.{name}", "--quick", "--out", str(out), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return out, json.loads((out / f"{name}.json").read_text()), done.stdout
+    return out, json.loads((out / f"{file or name}.json").read_text()), done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,13 @@ def test_benchmark_judges_every_target_and_prints_what_it_writes(written):
     assert len(report["targets"]) == 2 * 2 * (4 + 4 + 3) + 2 + 2 * 2
     assert (out / "frontends.md").read_text() in printed
     assert (out / "frontends.svg").stat().st_size > 0
+
+
+def test_benchmark_on_a_device_has_a_row_for_each_front_end(tmp_path):
+    _, report, printed = run("frontends", tmp_path, "--device", "cpu", file="frontends-cpu")
+    assert {row["frontend"] for row in report["rows"]} == FRONTENDS - {"literal convolution"}
+    assert all(row["peak_mib"] > 0 and row["forward+backward"]["ms"][1] > 0 for row in report["rows"])
+    assert (tmp_path / "frontends-cpu.md").read_text() in printed
 
 
 def test_relevance_benchmark_measures_each_allocator_in_a_process_that_has_it(relevance):
