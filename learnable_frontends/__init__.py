@@ -1,6 +1,7 @@
 """Learnable audio front-ends for PyTorch: waveform ``(..., time)`` in, ``(..., n_filters, frames)`` out."""
 
-from learnable_frontends.compression import PCEN, Decibels, Log
+from learnable_frontends.chain import Chain
+from learnable_frontends.compression import PCEN, ClipNormalize, Decibels, FixedFrames, Log, Normalize
 from learnable_frontends.concat import ConcatFrontend
 from learnable_frontends.filterbanks import (
     CenteredFilterbank,
@@ -23,10 +24,13 @@ from learnable_frontends.relevance import MultiHeadRelevance, RelevanceWeighting
 __all__ = [
     "PCEN",
     "CenteredFilterbank",
+    "Chain",
+    "ClipNormalize",
     "ConcatFrontend",
     "CosGaussFilterbank",
     "Decibels",
     "Filterbank",
+    "FixedFrames",
     "FreeFilterbank",
     "FreeResponseFilterbank",
     "Frontend",
@@ -38,6 +42,7 @@ __all__ = [
     "Log",
     "MelFrontend",
     "MultiHeadRelevance",
+    "Normalize",
     "RelevanceWeighting",
     "ResponseFilterbank",
     "SincFilterbank",

@@ -486,8 +486,14 @@ def test_width_of_a_bank_is_what_it_is_now():
 # Traces before and after calls
 
 
-@pytest.mark.parametrize("before", ["fresh", "used", "loaded on meta"])
-def test_a_trace_neither_needs_nor_leaves_tensors_of_constants(make, noise, before):
+# The contract suite exports every family that has just been made.
+TRACED = ("mel", "cos-gauss widths", "learnable mel", "free")
+
+
+@pytest.mark.parametrize("name", TRACED)
+@pytest.mark.parametrize("before", ["used", "loaded on meta"])
+def test_a_trace_neither_needs_nor_leaves_tensors_of_constants(name, noise, before):
+    make = MODELS[name]
     model = used(make()) if before == "used" else make()
     if before == "loaded on meta":
         model = on_meta(make)

@@ -18,13 +18,14 @@ PACKAGE = "learnable_frontends"
 # Layers, lowest first; a module imports from lower layers only. What is not named, as streaming, nobody imports.
 LAYERS = [
     {"_checks", "_precision", "_constants"},
-    {"_formulas", "_kept", "_parameters", "_settings"},
+    {"_formulas", "_kept", "_parameters", "_settings", "_stages"},
     {"functional.*"},
     {"functional"},
-    {"compression.log", "compression.pcen", "compression.streams", "relevance.heads", "relevance.blocked"},
-    {"compression"},
+    {"chain", "compression.*", "inputs.*", "relevance.heads", "relevance.blocked"},
+    {"compression", "inputs"},
     {"frontend"},
     {"filterbanks.framing", "filterbanks.fingerprint", "filterbanks.options"},
+    {"filterbanks.spectra"},
     {"filterbanks.base"},
     {"filterbanks.centers"},
     {"filterbanks.by_kernels", "filterbanks.by_response"},
@@ -33,7 +34,9 @@ LAYERS = [
     {"filterbanks.free"},
     {"filterbanks.free_response"},
     {"filterbanks"},
-    {"concat"},
+    {"concat", "presets.making"},
+    {"presets.*"},
+    {"presets"},
     {"relevance.multi_head"},
     {"relevance"},
     {""},
@@ -131,7 +134,7 @@ def test_all_of_the_package_names_every_front_end_and_compression():
 
 def test_every_family_file_gives_one_exported_front_end():
     package = importlib.import_module(f"{PACKAGE}.filterbanks")
-    shared = {"base", "by_kernels", "fingerprint", "framing", "options"}
+    shared = {"base", "by_kernels", "fingerprint", "framing", "options", "spectra"}
     for found in pkgutil.iter_modules(package.__path__):
         if found.name in shared:
             continue

@@ -15,30 +15,41 @@ __all__ = ["Decibels", "Log"]
 
 
 class Log(DeclaredParameters):
-    """Natural logarithm of the energies above a floor: ``log(energies + offset)``.
+    """Logarithm of the energies above a floor: ``log(max(energies + offset, floor))``.
 
     Args:
-        offset: Added to the energies, positive. Source: 1e-3 is the published code's, for waveforms scaled to a peak
-            of one; the paper does not say.
+        offset: Added to the energies; positive, or zero with a ``floor``. Source: 1e-3 is the published code's, for
+            waveforms scaled to a peak of one; the paper does not say.
         learn: Whether the offset is learned, one for all filters, from there on.
+        floor: Smallest sum that is told apart; ``None`` for none.
+        base: Of the logarithm; the natural one unless it is given.
 
     Shape:
         - Input and output: any, energies not negative.
 
     Raises:
-        TypeError: If ``offset`` is not a number, or energies are not a floating-point tensor.
-        ValueError: If ``offset`` is not positive and finite.
+        TypeError: If an argument is not a number, or energies are not a floating-point tensor.
+        ValueError: If ``offset`` or ``floor`` is not positive and finite, or ``base`` not larger than 1.
 
     Example:
         >>> Log(offset=1.0)(torch.zeros(2))
         tensor([0., 0.])
+        >>> Log(0.0, floor=1e-10, base=10.0)(torch.tensor([0.0, 100.0]))
+        tensor([-10.,   2.])
     """
 
     frame_by_frame = True
 
-    def __init__(self, offset: float = 1e-3, *, learn: bool = False) -> None:
+    def __init__(
+        self, offset: float = 1e-3, *, learn: bool = False, floor: float | None = None, base: float = math.e
+    ) -> None:
         super().__init__()
-        self.offset = number("offset", offset, above=0, hint="silence would give -inf")
+        self.floor = None if floor is None else number("floor", floor, above=0, hint="silence would give -inf")
+        self.base = number("base", base, above=1)
+        floored = floor is not None and not learn
+        self.offset = (
+            0.0 if floored and offset == 0 else number("offset", offset, above=0, hint="silence would give -inf")
+        )
         self.log_offset: nn.Parameter | None
         if learn:  # its logarithm, so that it stays positive
             self.declare("log_offset", math.log(self.offset), "free")
@@ -50,14 +61,23 @@ class Log(DeclaredParameters):
         floating_tensor("energies", energies)
         exact = at_least_float32(energies)  # in float16 a small offset would be zero, and silence -inf
         if self.log_offset is None:
-            return torch.log(exact + self.offset).to(energies.dtype)
+            return self._log(exact + self.offset if self.offset else exact).to(energies.dtype)
         finite = exact.detach().abs() < math.inf  # what is not would make the offset's gradient NaN
-        features = torch.log(torch.where(finite, exact, 0.0) + self.log_offset.to(exact.dtype).exp())
+        features = self._log(torch.where(finite, exact, 0.0) + self.log_offset.to(exact.dtype).exp())
         return torch.where(finite, features, math.nan).to(energies.dtype)
+
+    def _log(self, energies: Tensor) -> Tensor:
+        if self.floor is not None:
+            energies = energies.clamp_min(self.floor)
+        if self.base == 10.0:
+            return torch.log10(energies)
+        return torch.log(energies) if self.base == math.e else torch.log(energies) / math.log(self.base)
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
-        return f"offset={self.offset:g}" if self.log_offset is None else f"offset={self.offset:g}, learn=True"
+        shown = f"offset={self.offset:g}" + (", learn=True" if self.log_offset is not None else "")
+        shown += "" if self.floor is None else f", floor={self.floor:g}"
+        return shown if self.base == math.e else f"{shown}, base={self.base:g}"
 
 
 class Decibels(nn.Module):

@@ -8,33 +8,24 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from learnable_frontends._checks import number, whole_number
-from learnable_frontends._constants import exact_construction
 from learnable_frontends._kept import Kept
-from learnable_frontends._parameters import DeclaredParameters, held
+from learnable_frontends._parameters import held
 from learnable_frontends._precision import at_least_float32, without_autocast
+from learnable_frontends._stages import apply_stage, resume_stage
 from learnable_frontends.compression import Log
-from learnable_frontends.compression.streams import check_streams, resume_compression
-from learnable_frontends.filterbanks.fingerprint import Fingerprinted
-from learnable_frontends.filterbanks.framing import PAD_MODES, Framing, window_samples, zero_after
+from learnable_frontends.filterbanks.framing import PAD_MODES, window_samples, zero_after
 from learnable_frontends.filterbanks.options import share_arguments
-from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import (
-    band_energies,
-    dft_bases,
-    over_blocks,
-    power_spectrum,
-    power_spectrum_by_matmul,
-)
+from learnable_frontends.filterbanks.spectra import FramedSpectra
+from learnable_frontends.functional import band_energies, over_blocks
 
 __all__ = ["Filterbank"]
 
 
-class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
+class Filterbank(FramedSpectra):
     """A front-end that weights power spectra of frames; a family defines `weights`, `center_frequencies`, a response.
 
     Args:
@@ -49,9 +40,13 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         window: Function from ``win_length`` to the frame window. It is called once and not kept.
         compression: Module from energies to features; ``None`` means ``Log(1e-3)``, or ``Log(1e-8)`` for families whose
             kernels have unit gain; ``torch.nn.Identity()`` none.
+        inputs: Module from waveform to waveform, before its frames, such as `inputs.Preemphasis`.
+        frame_stages: Module from the ``win_length`` samples of each frame to as many, before the window, such as
+            `inputs.RemoveMean`.
+        pad: Samples added to both ends, if not ``center``, in ``pad_mode``; ``None`` means none.
+        drop_last: Whether the last frame is left out, as Whisper does.
     """
 
-    framing: Framing
     log_offset = 1e-3  # of the compression that ``None`` means
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -71,6 +66,10 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         pad_mode: str = "reflect",
         window: Callable[[int], Tensor] = torch.hann_window,
         compression: nn.Module | None = None,
+        inputs: nn.Module | None = None,
+        frame_stages: nn.Module | None = None,
+        pad: int | None = None,
+        drop_last: bool = False,
     ) -> None:
         super().__init__()
         hertz = number("sample_rate", sample_rate, above=0, hint="in Hz")
@@ -87,32 +86,19 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         if pad_mode not in PAD_MODES:
             raise ValueError(f"pad_mode must be one of {PAD_MODES}, got {pad_mode!r}")
         self.f_min, self.f_max, self.center, self.pad_mode = low, high, bool(center), pad_mode
-        if compression is not None and not isinstance(compression, nn.Module):
-            raise TypeError(
-                f"compression must be a module such as Log(1e-3), got {compression!r} (torch.nn.Identity() for none)"
-            )
+        self._pad = None if pad is None else whole_number("pad", pad, least=0)
+        if center and pad is not None:
+            raise ValueError(f"pad must be None with center=True, which pads half a frame, got {pad}")
+        self.drop_last = bool(drop_last)
+        hint = "such as Log(1e-3), got {!r} (torch.nn.Identity() for none)"
+        for name, stage in (("compression", compression), ("inputs", inputs), ("frame_stages", frame_stages)):
+            if stage is not None and not isinstance(stage, nn.Module):
+                raise TypeError(f"{name} must be a module {hint.format(stage)}")
+        self.inputs, self.frame_stages = inputs, frame_stages
         self.compression = Log(self.log_offset) if compression is None else compression
         self._constants["window"] = window_samples(window, self.win_length)
         self._set_fingerprint(sample_rate, low, high)
-        self._transform, self._kept = "fft", Kept()
-
-    def _set_framing(
-        self, n_fft: int, *, frame_length: int, window_start: int, padding: tuple[int, int], tail: int
-    ) -> None:
-        """Set how frames are cut and transformed: what a family's constructor adds to the shared settings."""
-        self.n_fft = n_fft
-        self.framing = Framing(
-            win_length=self.win_length,
-            hop_length=self.hop_length,
-            frame_length=frame_length,
-            window_start=window_start,
-            padding=padding if self.center else (0, 0),
-            center=self.center,
-            pad_mode=self.pad_mode,
-            tail=tail,
-        )
-        after = frame_length - window_start - self.win_length
-        self._constants["frame_window"] = np.pad(self._constants["window"], (window_start, after))
+        self._kept = Kept()
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Compute features, as `Frontend.forward`: the compressed energies.
@@ -126,7 +112,8 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
             >>> torch.allclose(features[1, :, :51], bank(clips[1, :8000]), atol=1e-5)
             True
         """
-        features: Tensor = self.compression(self.energies(waveform, lengths)).to(waveform.dtype)
+        energies, counts = self._energies_and_counts(waveform, lengths)
+        features = apply_stage(self.compression, energies, counts).to(waveform.dtype)
         if lengths is None:
             return features
         counts = self.output_lengths(lengths)
@@ -147,36 +134,32 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
             TypeError: If ``waveform`` is not floating point, or ``lengths`` not whole numbers.
             ValueError: If it has no time axis or too few samples, or ``lengths`` do not fit it.
         """
-        self.framing.check_waveform(waveform)
-        if lengths is None:
-            return self._padded_energies(waveform, self.framing.padding)
-        self.framing.check_lengths(lengths, waveform)
-        each = lengths.to(waveform.device)
-        energies = self._padded_energies(self.framing.pad_each(waveform, each), (0, 0))
-        return zero_after(energies, self.output_lengths(each))
+        return self._energies_and_counts(waveform, lengths)[0]
 
-    def _padded_energies(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
+    def _energies_and_counts(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Energies, and how many frames belong to each clip, where there are lengths."""
+        exact, lengths = self._prepared(waveform, lengths)
+        if lengths is None:
+            return self._padded_energies(exact, self.framing.padding), None
+        lengths = lengths.to(exact.device)
+        counts = self.framing.output_lengths(lengths)
+        energies = self._padded_energies(self.framing.pad_each(exact, lengths), (0, 0))
+        return zero_after(energies, counts), counts
+
+    def _padded_energies(self, exact: Tensor, padding: tuple[int, int]) -> Tensor:
         """Energies of the frames of ``(..., time)`` with so many samples added at its ends; nothing is checked."""
-        lead, time = waveform.shape[:-1], waveform.shape[-1]
-        exact = at_least_float32(waveform.reshape(math.prod(lead), time))
-        if not torch.compiler.is_compiling() and not exact.numel():  # transforms refuse an empty batch
-            return exact.new_zeros(*lead, self.n_filters, self.framing.cut(exact, padding).shape[1])
-        with without_autocast(waveform.device.type):
-            energies = self.frame_energies(self.framing.cut(exact, padding))
+        lead, time = exact.shape[:-1], exact.shape[-1]
+        flat = exact.reshape(math.prod(lead), time)
+        if not torch.compiler.is_compiling() and not flat.numel():  # transforms refuse an empty batch
+            return flat.new_zeros(*lead, self.n_filters, self.framing.cut(flat, padding).shape[1])
+        with without_autocast(exact.device.type):
+            energies = self.frame_energies(self.framing.cut(flat, padding))
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
         weights = self._current_weights(frames)
         return over_blocks(lambda block: band_energies(self.spectrum(block), weights), frames)
-
-    def spectrum(self, frames: Tensor) -> Tensor:
-        """Power spectrum of frames not yet windowed: ``(..., frame_length)`` to ``(..., n_fft // 2 + 1)``."""
-        window = self._constants.like("frame_window", frames)
-        if self._transform == "fft":
-            return power_spectrum(frames, self.n_fft, window)
-        inside = slice(self.framing.window_start, self.framing.window_start + self.win_length)
-        return power_spectrum_by_matmul(frames[..., inside] * window[inside], self._constants.like("dft_bases", frames))
 
     @abstractmethod
     def weights(self, like: Tensor) -> Tensor:
@@ -191,54 +174,21 @@ class Filterbank(Fingerprinted, DeclaredParameters, Frontend):
         parameters = [parameter for name in self._roles for parameter in held(self, name)]
         return self._kept.get(lambda: self.weights(like), parameters, like.dtype, like.device)
 
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
-
-        Example:
-            >>> from learnable_frontends import CosGaussFilterbank
-            >>> CosGaussFilterbank(16000).output_lengths(torch.tensor([16000, 8000]))
-            tensor([101,  51])
-        """
-        return self.framing.output_lengths(lengths)
-
-    @property
-    def first_frame_center(self) -> float:
-        """Place of the middle of the first frame in the waveform, in samples."""
-        return 0.0 if self.center else 0.5 * self.framing.span
-
-    @property
-    def span(self) -> int:
-        """Samples of a waveform that a frame depends on."""
-        return self.framing.span
-
-    @property
-    def latency(self) -> int:
-        """Samples that must follow the last sample of a frame: none. As `Frontend.latency`."""
-        check_streams(self.compression)
-        return 0
-
     def resume(
         self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
     ) -> tuple[Tensor, dict[str, Any]]:
         """Compute the features that a chunk completes, as `Frontend.resume`; ends are not padded."""
         del ends  # samples that do not fill a frame are dropped, as in the offline call
-        before: dict[str, Any] = {"held": chunk[..., :0], "skipped": 0, "compression": None} if state is None else state
-        ready, held, skipped = self.framing.advance(chunk, before["held"], before["skipped"])
-        kept, features = before["compression"], chunk.new_empty(*chunk.shape[:-1], self.n_filters, 0)
+        ready, after = self._resumed_samples(chunk, state)
+        kept, features = state and state["compression"], chunk.new_empty(*chunk.shape[:-1], self.n_filters, 0)
         if ready.shape[-1]:
-            energies = self._padded_energies(ready, (0, 0))
-            features, kept = resume_compression(self.compression, energies, kept)
-        return features.to(chunk.dtype), {"held": held, "skipped": skipped, "compression": kept}
+            energies = self._padded_energies(at_least_float32(ready), (0, 0))
+            features, kept = resume_stage(self.compression, energies, kept)
+        return features.to(chunk.dtype), {**after, "compression": kept}
 
     def _after_freezing(self) -> None:  # for programs that are exported before any call
         if self._frozen:
             self._current_weights(torch.empty(0, dtype=torch.float32, device=self.fingerprint.device))
-
-    def _set_transform(self, transform: str) -> None:
-        if transform == "matmul" and "dft_bases" not in self._constants:
-            with exact_construction():
-                self._constants["dft_bases"] = dft_bases(self.win_length, self.n_fft)
-        self._transform = transform
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""

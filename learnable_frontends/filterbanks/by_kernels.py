@@ -159,6 +159,8 @@ class KernelFilterbank(CenteredFilterbank):
         """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
         if self.padding == "full":
             return super().frame_energies(frames)
+        if self.frame_stages is not None:
+            frames = self.frame_stages(frames)
         windowed = frames * self._constants.like("frame_window", frames)
         energies = conv_energies(windowed, self._current_weights(frames), "valid")
         summed: Tensor = energies.unflatten(1, (-1, self.n_filters)).sum(1)  # over a pair in quadrature

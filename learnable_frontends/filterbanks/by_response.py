@@ -32,6 +32,10 @@ class ResponseFilterbank(Filterbank):
         n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
             there on whose bins are close enough for the narrowest filter.
         power: Exponent of the magnitude spectrum: 2 for power, 1 for magnitude.
+        power_offset: Added to the power before the exponent, as in ``sqrt(real**2 + imag**2 + 1e-9)``.
+        align: Where the window is in the ``n_fft`` samples of a transform: in its middle, ``"center"``, as in
+            `torch.stft`; or ``"start"``: frames are ``win_length`` samples followed by zeros, and their number does not
+            depend on ``n_fft``, as in Kaldi and TensorFlow.
         pad_mode: How the ends are padded: ``"reflect"`` as torchaudio does, ``"constant"`` as librosa does,
             ``"replicate"`` or ``"circular"``; by ``n_fft // 2`` samples.
         **options: The arguments that `Filterbank` describes.
@@ -44,10 +48,18 @@ class ResponseFilterbank(Filterbank):
         *,
         n_fft: int | None = None,
         power: float = 2.0,
+        power_offset: float = 0.0,
+        align: str = "center",
         **options: Unpack[FilterbankOptions],
     ) -> None:
         super().__init__(sample_rate, n_filters, **options)
         self.power = number("power", power, above=0, hint="2 for power, 1 for magnitude")
+        self.power_offset = number("power_offset", power_offset)
+        if self.power_offset < 0:
+            raise ValueError(f"power_offset must not be negative, got {power_offset}")
+        if align not in ("center", "start"):
+            raise ValueError(f"align must be 'center' or 'start', got {align!r}")
+        self.align = align
         self._n_fft = None if n_fft is None else whole_number("n_fft", n_fft)
         if n_fft is not None and n_fft < self.win_length:
             raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
@@ -68,8 +80,13 @@ class ResponseFilterbank(Filterbank):
                     f"transform of {LARGEST_N_FFT} samples, got f_min={self.f_min}, f_max={self.f_max} (all in Hz; "
                     "give n_fft to do without)"
                 )
-        half, before = n_fft // 2, (n_fft - self.win_length) // 2
-        self._set_framing(n_fft, frame_length=n_fft, window_start=before, padding=(half, half), tail=0)
+        half, after = n_fft // 2, n_fft - self.win_length
+        if self.align == "center":
+            self._set_framing(n_fft, frame_length=n_fft, window_start=after // 2, padding=(half, half), tail=0)
+        else:
+            half = self.win_length // 2
+            padding = half, self.win_length - half
+            self._set_framing(n_fft, frame_length=n_fft, window_start=0, padding=padding, tail=after)
         self._constants["bins"] = self._bins(n_fft)
 
     def _bins(self, n_fft: int) -> Float64Array:
@@ -95,14 +112,17 @@ class ResponseFilterbank(Filterbank):
     def spectrum(self, frames: Tensor) -> Tensor:
         """Spectrum of frames not yet windowed, ``(..., n_fft)`` to ``(..., n_fft // 2 + 1)``, to the chosen power."""
         power = super().spectrum(frames)
+        if self.power_offset:
+            power = power + self.power_offset
         if self.power == 2.0:
             return power
         # The floor keeps the gradient of silence finite.
-        return power.clamp_min(torch.finfo(power.dtype).tiny).pow(self.power / 2)
+        power = power.clamp_min(torch.finfo(power.dtype).tiny)
+        return power.sqrt() if self.power == 1.0 else power.pow(self.power / 2)
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
-        return f"{super().extra_repr()}, n_fft={self.n_fft}, power={self.power!r}"
+        return f"{super().extra_repr()}, n_fft={self.n_fft}, power={self.power!r}, align={self.align!r}"
 
     def _tensor(self, array: Float64Array) -> Tensor:
         return torch.as_tensor(array, dtype=torch.get_default_dtype(), device=self.fingerprint.device)

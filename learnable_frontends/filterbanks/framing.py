@@ -30,9 +30,10 @@ class Framing:
             frames need no padding of their own, which would copy each.
         window_start: First sample of a frame that the window lets through.
         padding: Samples added before and after a waveform.
-        center: Whether there is such padding, so that frame ``t`` is centered on sample ``t * hop_length``.
+        center: Whether there is such padding that frame ``t`` is centered on sample ``t * hop_length``.
         pad_mode: How they are made.
         tail: Zeros added after that, since the last frame is cut longer than its window.
+        drop_last: Whether the last frame is left out.
     """
 
     win_length: int
@@ -43,6 +44,7 @@ class Framing:
     center: bool
     pad_mode: str
     tail: int
+    drop_last: bool
 
     @property
     def span(self) -> int:
@@ -51,9 +53,10 @@ class Framing:
 
     def cut(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
         """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, a view, not windowed."""
-        return frame(
+        frames = frame(
             waveform, self.frame_length, self.hop_length, padding=padding, pad_mode=self.pad_mode, tail=self.tail
         )
+        return frames[:, :-1] if self.drop_last else frames
 
     def advance(self, chunk: Tensor, held: Tensor, skipped: int) -> tuple[Tensor, Tensor, int]:
         """Cut a stream, ends not padded: the samples of the frames that a chunk completes, and what later ones need.
@@ -79,16 +82,18 @@ class Framing:
         """Pad each clip of ``(..., time)`` at its own end."""
         return pad_each(waveform, lengths, self.padding, self.pad_mode)
 
-    def count(self, length: int) -> int:
-        """Frames of a waveform of ``length`` samples."""
-        return max(0, 1 + (length + sum(self.padding) - self.span) // self.hop_length)
+    @property
+    def first_frame_center(self) -> float:
+        """Place of the middle of the first frame in the waveform, in samples."""
+        return 0.0 if self.center else 0.5 * self.span - self.padding[0]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames of waveforms of ``lengths`` samples, an integer tensor of any shape."""
-        return (1 + (lengths + sum(self.padding) - self.span) // self.hop_length).clamp_min(0)
+        frames = (lengths + sum(self.padding) - self.span) // self.hop_length
+        return (frames if self.drop_last else 1 + frames).clamp_min(0)
 
     def check_waveform(self, waveform: Tensor) -> None:
-        """Raise unless a waveform is floating point, ``(..., time)``, and long enough to pad."""
+        """Raise unless a waveform is floating point and ``(..., time)``."""
         if isinstance(waveform, Tensor) and not waveform.is_floating_point():
             raise TypeError(
                 f"waveform must be a floating-point tensor, got {waveform.dtype} (16-bit samples: divide by 32768.0)"
@@ -103,7 +108,6 @@ class Framing:
                     f"waveform must be (..., time), got shape {tuple(waveform.shape)}, {last} samples behind an axis "
                     f"of {before} (transpose (time, channels): waveform.mT)"
                 )
-        self.check_samples("waveform", "have", waveform.shape[-1])
 
     def check_lengths(self, lengths: Tensor, waveform: Tensor) -> None:
         """Raise unless lengths are whole numbers that fit a waveform; their values are looked at on a CPU only."""
@@ -117,21 +121,23 @@ class Framing:
             )
         if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
             return  # looking at them would wait for the device
-        shortest, longest = (int(value) for value in lengths.aminmax())
-        if longest > waveform.shape[-1]:
+        if (longest := int(lengths.max())) > waveform.shape[-1]:
             raise ValueError(f"lengths must be at most the {waveform.shape[-1]} samples of waveform, got {longest}")
-        self.check_samples("lengths", "be", shortest)
 
-    def check_samples(self, name: str, verb: str, time: int) -> None:
-        """Raise unless ``time`` samples are enough for a frame and its padding."""
-        if not self.center:
-            needed, hint = self.span, "center=True pads"
-        elif self.pad_mode == "reflect":
-            needed, hint = max(self.padding) + 1, "pad_mode='constant' takes any length"
-        elif self.pad_mode == "circular":
-            needed, hint = max(self.padding), "pad_mode='constant' takes any length"
-        else:
-            needed, hint = 1, "an empty clip has no features"
+    def check_samples(self, waveform: Tensor, lengths: Tensor | None) -> None:
+        """Raise unless each clip has samples enough for a frame and its padding."""
+        if lengths is None:
+            self._check_samples("waveform", "have", waveform.shape[-1])
+        elif lengths.device.type == "cpu" and not torch.compiler.is_compiling() and lengths.numel():
+            self._check_samples("lengths", "be", int(lengths.min()))
+
+    def _check_samples(self, name: str, verb: str, time: int) -> None:
+        around = max(self.padding)
+        needed, hint = max(1, self.span - sum(self.padding)), "an empty clip has no features"
+        if not around:
+            hint = "center=True pads"
+        elif self.pad_mode in ("reflect", "circular"):
+            needed, hint = max(needed, around + (self.pad_mode == "reflect")), "pad_mode='constant' takes any length"
         if time < needed:
             raise ValueError(
                 f"{name} must {verb} at least {needed} samples with center={self.center}, "

@@ -119,7 +119,7 @@ class LearnableMelFilterbank(MelFrontend):
 
     @classmethod
     def from_mel(cls, frontend: MelFrontend) -> Self:
-        """Return a bank that starts as an existing mel spectrogram, with a copy of its compression.
+        """Return a bank that starts as an existing mel spectrogram, with copies of its stages.
 
         Args:
             frontend: The mel spectrogram.
@@ -137,10 +137,9 @@ class LearnableMelFilterbank(MelFrontend):
         """
         if type(frontend) is not MelFrontend:
             raise TypeError(f"frontend must be a MelFrontend, got {type(frontend).__name__}")
-        given: dict[str, Any] = {
-            "window": lambda _: torch.from_numpy(frontend._constants["window"]),
-            "compression": copy.deepcopy(frontend.compression),
-        }
+        given: dict[str, Any] = {"window": lambda _: torch.from_numpy(frontend._constants["window"])}
+        given |= {name: copy.deepcopy(getattr(frontend, name)) for name in ("compression", "inputs", "frame_stages")}
+        given["pad"] = frontend._pad
         shared = inspect.signature(MelFrontend).parameters.keys() - given.keys()
         bank = cls(**{name: getattr(frontend, name) for name in shared}, **given)
         bank.set_transform(frontend._transform).train(frontend.training)

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from learnable_frontends._constants import Float64Array, exact_construction
 from learnable_frontends.filterbanks.by_response import ResponseFilterbank
 from learnable_frontends.filterbanks.options import ResponseOptions
-from learnable_frontends.functional import spaced_edges
+from learnable_frontends.functional import hz_to_scale, spaced_edges
 
 __all__ = ["MelFrontend"]
 
@@ -30,7 +30,10 @@ class MelFrontend(ResponseFilterbank):
         n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
             there on at which every filter covers a bin.
         norm: ``None`` for triangles of height one, ``"slaney"`` for triangles of unit area.
-        mel_scale: ``"htk"`` or ``"slaney"``.
+        mel_scale: ``"htk"`` or ``"slaney"``. Kaldi's scale is HTK's but for a factor, which changes nothing.
+        triangles: Over what triangles have straight sides: ``"hz"``, as in librosa; ``"mel"``, as in Kaldi and
+            TensorFlow; or ``"symmetric"``, over Hz and as wide on their right side as on their left one, as in
+            SpeechBrain.
         **options: The arguments that `ResponseFilterbank` describes.
 
     Shape:
@@ -59,6 +62,7 @@ class MelFrontend(ResponseFilterbank):
         *,
         norm: str | None = None,
         mel_scale: str = "htk",
+        triangles: str = "hz",
         **options: Unpack[ResponseOptions],
     ) -> None:
         super().__init__(sample_rate, n_filters, **options)
@@ -66,7 +70,9 @@ class MelFrontend(ResponseFilterbank):
             raise ValueError(f"norm must be None or 'slaney', got {norm!r}")
         if mel_scale not in ("htk", "slaney"):
             raise ValueError(f"mel_scale must be 'htk' or 'slaney', got {mel_scale!r}")
-        self.norm, self.mel_scale = norm, mel_scale
+        if triangles not in ("hz", "mel", "symmetric"):
+            raise ValueError(f"triangles must be 'hz', 'mel' or 'symmetric', got {triangles!r}")
+        self.norm, self.mel_scale, self.triangles = norm, mel_scale, triangles
         with exact_construction():
             self._constants["edges"] = spaced_edges(self.n_filters, self.f_min, self.f_max, mel_scale)
         self.set_bins(lambda n_fft: not self._empty(n_fft))
@@ -76,7 +82,7 @@ class MelFrontend(ResponseFilterbank):
                 "n_filters)",
                 stacklevel=2,
             )
-        self._constants["triangles"] = self._triangles(self.n_fft)
+        self._constants["triangles"] = self._drawn_triangles(self.n_fft)
 
     @property
     def center_frequencies(self) -> Tensor:
@@ -89,10 +95,15 @@ class MelFrontend(ResponseFilterbank):
 
     def _heights(self, frequencies: Tensor) -> Tensor:
         edges = self._constants.like("edges", frequencies)[:, None]
+        area = 2.0 / (edges[2:] - edges[:-2])
+        if self.triangles == "mel":
+            edges, frequencies = hz_to_scale(edges, self.mel_scale), hz_to_scale(frequencies, self.mel_scale)
         low, peak, high = edges[:-2], edges[1:-1], edges[2:]
+        if self.triangles == "symmetric":
+            high = peak + (peak - low)
         rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
         triangles = torch.minimum(rising, falling).clamp_min(0)
-        return triangles * (2.0 / (high - low)) if self.norm == "slaney" else triangles
+        return triangles * area if self.norm == "slaney" else triangles
 
     def power_response(self, n_fft: int) -> Tensor:
         """Return the height of each triangle at the bins of a transform, shape ``(n_filters, n_fft // 2 + 1)``.
@@ -100,7 +111,7 @@ class MelFrontend(ResponseFilterbank):
         Args:
             n_fft: Transform length in samples.
         """
-        return self._tensor(self._triangles(n_fft))
+        return self._tensor(self._drawn_triangles(n_fft))
 
     def weights(self, like: Tensor) -> Tensor:
         """Heights of the triangles at the bins of a power spectrum."""
@@ -108,13 +119,13 @@ class MelFrontend(ResponseFilterbank):
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
-        return f"{super().extra_repr()}, norm={self.norm!r}, mel_scale={self.mel_scale!r}"
+        return f"{super().extra_repr()}, norm={self.norm!r}, mel_scale={self.mel_scale!r}, triangles={self.triangles!r}"
 
-    def _triangles(self, n_fft: int) -> Float64Array:
+    def _drawn_triangles(self, n_fft: int) -> Float64Array:
         """Draw the triangles in float64, whatever the type that they will have."""
         with exact_construction():
             return self._heights(torch.from_numpy(self._bins(n_fft))).numpy()
 
     def _empty(self, n_fft: int) -> int:
         """Filters that cover no bin."""
-        return int((self._triangles(n_fft).max(-1) == 0).sum())
+        return int((self._drawn_triangles(n_fft).max(-1) == 0).sum())

@@ -27,6 +27,10 @@ class FramingOptions(TypedDict, total=False):
     center: bool
     pad_mode: str
     compression: nn.Module | None
+    inputs: nn.Module | None
+    frame_stages: nn.Module | None
+    pad: int | None
+    drop_last: bool
 
 
 class FilterbankOptions(FramingOptions, total=False):
@@ -50,6 +54,8 @@ class ResponseOptions(FilterbankOptions, total=False):
 
     n_fft: int | None
     power: float
+    power_offset: float
+    align: str
 
 
 class MelOptions(ResponseOptions, total=False):
@@ -57,6 +63,7 @@ class MelOptions(ResponseOptions, total=False):
 
     norm: str | None
     mel_scale: str
+    triangles: str
 
 
 ENTRY = re.compile(r"^ {8}(\**\w+): .*(?:\n {9,}.*)*\n", re.MULTILINE)  # of a docstring's "Args:"

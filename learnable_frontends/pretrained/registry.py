@@ -14,9 +14,12 @@ from torch import nn
 
 from learnable_frontends import (
     PCEN,
+    Chain,
+    ClipNormalize,
     ConcatFrontend,
     CosGaussFilterbank,
     Decibels,
+    FixedFrames,
     FreeFilterbank,
     FreeResponseFilterbank,
     GaborFilterbank,
@@ -26,8 +29,10 @@ from learnable_frontends import (
     Log,
     MelFrontend,
     MultiHeadRelevance,
+    Normalize,
     SincFilterbank,
 )
+from learnable_frontends.inputs import FixedLength, FramePreemphasis, Preemphasis, RemoveMean, Scale
 
 __all__ = ["OWN", "SETTINGS", "STAND_INS", "describe", "plain", "register"]
 
@@ -73,9 +78,23 @@ SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
         argument.name: attrgetter(argument.name if argument.name == "frontend" else f"relevance.{argument.name}")
         for argument in _arguments(MultiHeadRelevance)
     },
-    Log: {"offset": attrgetter("offset"), "learn": lambda log: log.log_offset is not None},
-    Decibels: _all_arguments(Decibels),
+    Log: {**_all_arguments(Log), "learn": lambda log: log.log_offset is not None},
+    **{
+        stage: _all_arguments(stage)
+        for stage in (
+            Decibels,
+            Normalize,
+            ClipNormalize,
+            FixedFrames,
+            Chain,
+            FixedLength,
+            FramePreemphasis,
+            Preemphasis,
+            Scale,
+        )
+    },
     PCEN: {"n_filters": attrgetter("n_filters"), "eps": attrgetter("eps")},  # what does not learn is a fixed parameter
+    RemoveMean: {},
     nn.Identity: {},
 }
 OWN = tuple(SETTINGS)
@@ -157,11 +176,11 @@ def describe(module: nn.Module) -> dict[str, Any]:
 
 def plain(name: str, value: Any) -> Any:
     """Return the value of a setting as JSON has it."""
-    if isinstance(value, nn.Module):
+    if isinstance(value, nn.Module) and not isinstance(value, nn.ModuleList):
         return describe(value)
     if hasattr(value, "tolist"):  # of torch and NumPy
         value = value.tolist()
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, nn.ModuleList)):
         return [plain(name, item) for item in value]
     if value is None or isinstance(value, (bool, str)):
         return value

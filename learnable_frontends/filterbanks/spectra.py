@@ -1,0 +1,132 @@
+"""From a waveform to the power spectra of its frames: what a filterbank does before its filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from learnable_frontends._constants import exact_construction
+from learnable_frontends._precision import at_least_float32
+from learnable_frontends._stages import apply_stage, check_streams, counts_behind, resume_stage
+from learnable_frontends.filterbanks.fingerprint import Fingerprinted
+from learnable_frontends.filterbanks.framing import Framing
+from learnable_frontends.frontend import Frontend
+from learnable_frontends.functional import dft_bases, power_spectrum, power_spectrum_by_matmul
+
+__all__ = ["FramedSpectra"]
+
+
+class FramedSpectra(Fingerprinted, Frontend):
+    """A front-end that cuts a waveform into frames and takes their power spectra, after stages of its user's.
+
+    `Filterbank`, which has its constructor, describes the attributes.
+    """
+
+    framing: Framing
+    win_length: int
+    center: bool
+    pad_mode: str
+    drop_last: bool
+    inputs: nn.Module | None
+    frame_stages: nn.Module | None
+    compression: nn.Module
+    _pad: int | None
+    _transform = "fft"
+
+    def _set_framing(
+        self, n_fft: int, *, frame_length: int, window_start: int, padding: tuple[int, int], tail: int
+    ) -> None:
+        """Set how frames are cut and transformed: what a family's constructor adds to the shared settings."""
+        self.n_fft = n_fft
+        padding = padding if self.center else (self._pad or 0,) * 2
+        self.framing = Framing(
+            win_length=self.win_length,
+            hop_length=self.hop_length,
+            frame_length=frame_length,
+            window_start=window_start,
+            padding=padding,
+            center=self.center,
+            pad_mode=self.pad_mode,
+            tail=tail,
+            drop_last=self.drop_last,
+        )
+        after = frame_length - window_start - self.win_length
+        self._constants["frame_window"] = np.pad(self._constants["window"], (window_start, after))
+
+    def _prepared(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Check a waveform and apply the stages before its frames: float32 or wider, and what belongs to each clip."""
+        self.framing.check_waveform(waveform)
+        if lengths is not None:
+            self.framing.check_lengths(lengths, waveform)
+        exact = at_least_float32(waveform)
+        if self.inputs is not None:
+            exact = apply_stage(self.inputs, exact, lengths)
+            lengths = None if lengths is None else counts_behind(self.inputs, lengths)
+        self.framing.check_samples(exact, lengths)
+        return exact, lengths
+
+    def spectrum(self, frames: Tensor) -> Tensor:
+        """Power spectrum of frames not yet windowed: ``(..., frame_length)`` to ``(..., n_fft // 2 + 1)``."""
+        window = self._constants.like("frame_window", frames)
+        inside = slice(self.framing.window_start, self.framing.window_start + self.win_length)
+        if self.frame_stages is not None:
+            frames = self.frame_stages(frames[..., inside])
+        elif self._transform == "matmul":
+            frames = frames[..., inside]
+        if self._transform == "matmul":
+            return power_spectrum_by_matmul(frames * window[inside], self._constants.like("dft_bases", frames))
+        if frames.shape[-1] < self.framing.frame_length:
+            frames = F.pad(frames, (inside.start, self.framing.frame_length - inside.stop))
+        return power_spectrum(frames, self.n_fft, window)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
+
+        Example:
+            >>> from learnable_frontends import CosGaussFilterbank
+            >>> CosGaussFilterbank(16000).output_lengths(torch.tensor([16000, 8000]))
+            tensor([101,  51])
+        """
+        if self.inputs is not None:
+            lengths = counts_behind(self.inputs, lengths)
+        return counts_behind(self.compression, self.framing.output_lengths(lengths))
+
+    @property
+    def first_frame_center(self) -> float:
+        """Place of the middle of the first frame in the waveform, in samples."""
+        return self.framing.first_frame_center
+
+    @property
+    def span(self) -> int:
+        """Samples of a waveform that a frame depends on, without those before it that `inputs` look back on."""
+        return self.framing.span
+
+    @property
+    def latency(self) -> int:
+        """Samples that must follow the last sample of a frame: none. As `Frontend.latency`."""
+        if self.inputs is not None:
+            check_streams("inputs", self.inputs)
+        check_streams("compression", self.compression)
+        if self.drop_last:
+            raise ValueError("drop_last must be False in a stream, whose last frame is not known, got True")
+        return 0
+
+    def _resumed_samples(self, chunk: Tensor, state: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
+        """Samples of the frames that a chunk of a stream completes, maybe none, and what later chunks need."""
+        inputs, held, skipped = (
+            (None, chunk[..., :0], 0) if state is None else (state["inputs"], state["held"], state["skipped"])
+        )
+        if self.inputs is not None:
+            chunk, inputs = resume_stage(self.inputs, at_least_float32(chunk), inputs)
+            held = held.to(chunk.dtype)
+        ready, held, skipped = self.framing.advance(chunk, held, skipped)
+        return ready, {"inputs": inputs, "held": held, "skipped": skipped}
+
+    def _set_transform(self, transform: str) -> None:
+        if transform == "matmul" and "dft_bases" not in self._constants:
+            with exact_construction():
+                self._constants["dft_bases"] = dft_bases(self.win_length, self.n_fft)
+        self._transform = transform

@@ -1,0 +1,102 @@
+"""Preemphasis: every sample minus a share of the one before, of a waveform or within each frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._checks import number
+
+__all__ = ["FramePreemphasis", "Preemphasis"]
+
+
+class Preemphasis(nn.Module):
+    """Preemphasis of a waveform: every sample minus ``coefficient`` times the one before.
+
+    Args:
+        coefficient: Share of the sample before, 0 to 1.
+        valid: Whether the first sample, which has none before it, is left out, so that the waveform becomes one sample
+            shorter; else it stays as it is.
+
+    Shape:
+        - Input: ``(..., time)``.
+        - Output: ``(..., time)``, or ``(..., time - 1)``.
+
+    Raises:
+        TypeError: If ``coefficient`` is not a number.
+        ValueError: If it is not between 0 and 1.
+
+    Example:
+        >>> Preemphasis(0.5)(torch.tensor([2.0, 4.0, 8.0]))
+        tensor([2., 3., 6.])
+    """
+
+    def __init__(self, coefficient: float = 0.97, *, valid: bool = False) -> None:
+        super().__init__()
+        self.coefficient, self.valid = _checked_coefficient(coefficient), bool(valid)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Filter the last axis."""
+        filtered = torch.sub(waveform[..., 1:], waveform[..., :-1], alpha=self.coefficient)
+        return filtered if self.valid else torch.cat([waveform[..., :1], filtered], dim=-1)
+
+    def output_counts(self, counts: Tensor) -> Tensor:
+        """Return the samples of each clip that are left."""
+        return (counts - 1).clamp_min(0) if self.valid else counts
+
+    def resume(self, chunk: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Filter the next samples of a stream; return them, and the sample that the next ones need."""
+        if not chunk.shape[-1]:
+            return chunk, last
+        if last is None:
+            return self.forward(chunk), chunk[..., -1:]
+        samples = torch.cat([last, chunk], dim=-1)
+        return torch.sub(samples[..., 1:], samples[..., :-1], alpha=self.coefficient), chunk[..., -1:]
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"coefficient={self.coefficient:g}, valid={self.valid}"
+
+
+class FramePreemphasis(nn.Module):
+    """Preemphasis within each frame: every sample minus ``coefficient`` times the one before, the first minus itself.
+
+    Args:
+        coefficient: Share of the sample before, 0 to 1.
+
+    Shape:
+        - Input and output: ``(..., samples)``.
+
+    Raises:
+        TypeError: If ``coefficient`` is not a number.
+        ValueError: If it is not between 0 and 1.
+
+    Example:
+        >>> FramePreemphasis(0.5)(torch.tensor([2.0, 4.0, 8.0]))
+        tensor([1., 3., 6.])
+
+    Source: Kaldi, ``feature-window.cc``, which HTK's rule for the first sample comes from too.
+    """
+
+    frame_by_frame = True
+
+    def __init__(self, coefficient: float = 0.97) -> None:
+        super().__init__()
+        self.coefficient = _checked_coefficient(coefficient)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Filter the last axis."""
+        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        return torch.sub(frames, before, alpha=self.coefficient)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"coefficient={self.coefficient:g}"
+
+
+def _checked_coefficient(coefficient: float) -> float:
+    """Check a coefficient of preemphasis."""
+    value = number("coefficient", coefficient)
+    if not 0 <= value <= 1:
+        raise ValueError(f"coefficient must be between 0 and 1, got {coefficient} (0.97 is usual)")
+    return value
