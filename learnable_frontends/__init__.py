@@ -20,6 +20,7 @@ from learnable_frontends.filterbanks import (
 )
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.relevance import MultiHeadRelevance, RelevanceWeighting
+from learnable_frontends.waveform_model import WaveformModel
 
 __all__ = [
     "PCEN",
@@ -46,6 +47,7 @@ __all__ = [
     "RelevanceWeighting",
     "ResponseFilterbank",
     "SincFilterbank",
+    "WaveformModel",
 ]
 
 __version__ = "0.1.0"

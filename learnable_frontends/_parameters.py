@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from learnable_frontends._constants import Constants
 
-__all__ = ["DeclaredParameters", "Role", "held", "parameters_by_role"]
+__all__ = ["DeclaredParameters", "Role", "held", "optimizer_groups", "parameters_by_role"]
 
 # "filters": where filters are and how wide. "free": other numbers behind a logarithm or a logit, as of a compression;
 # decay would pull both to the middle of their range. "weights": the rest, layers of networks.
@@ -94,3 +94,14 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
             declared |= {id(parameter) for parameter in new}
     by_role["weights"] += [parameter for parameter in module.parameters() if id(parameter) not in declared]
     return by_role
+
+
+def optimizer_groups(module: nn.Module, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
+    """Split the parameters of a module and those below it for an optimizer, as `Frontend.param_groups` says."""
+    by_role = parameters_by_role(module)
+    groups = [
+        {"params": by_role["filters"], "name": "filters", "lr": frontend_lr, "weight_decay": 0.0},
+        {"params": by_role["free"], "name": "free", "lr": lr, "weight_decay": 0.0},
+        {"params": by_role["weights"], "name": "frontend", "lr": lr},
+    ]
+    return [group for group in groups if group["params"]]

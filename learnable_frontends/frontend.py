@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from learnable_frontends._parameters import DeclaredParameters, parameters_by_role
+from learnable_frontends._parameters import DeclaredParameters, optimizer_groups, parameters_by_role
 from learnable_frontends._settings import ReadOnlySettings
 
 if TYPE_CHECKING:
@@ -241,10 +241,4 @@ class Frontend(ReadOnlySettings, ABC):
             >>> [(group["name"], group["lr"], group.get("weight_decay")) for group in groups]
             [('filters', 0.01, 0.0), ('free', 0.001, 0.0), ('frontend', 0.001, None)]
         """
-        by_role = parameters_by_role(self)
-        groups = [
-            {"params": by_role["filters"], "name": "filters", "lr": frontend_lr, "weight_decay": 0.0},
-            {"params": by_role["free"], "name": "free", "lr": lr, "weight_decay": 0.0},
-            {"params": by_role["weights"], "name": "frontend", "lr": lr},
-        ]
-        return [group for group in groups if group["params"]]
+        return optimizer_groups(self, lr, frontend_lr)

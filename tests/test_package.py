@@ -34,7 +34,7 @@ LAYERS = [
     {"filterbanks.free"},
     {"filterbanks.free_response"},
     {"filterbanks"},
-    {"concat", "presets.making"},
+    {"concat", "presets.making", "waveform_model"},
     {"presets.*"},
     {"presets"},
     {"relevance.multi_head"},

@@ -1,0 +1,134 @@
+"""A network with its front-end inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from learnable_frontends._checks import whole_number
+from learnable_frontends._parameters import optimizer_groups
+from learnable_frontends.frontend import Frontend
+
+__all__ = ["WaveformModel"]
+
+
+class WaveformModel(nn.Module):
+    """A network that takes waveforms: a front-end, and the network behind it, which gets features as it wants them.
+
+    Args:
+        frontend: The front-end; `learnable_frontends.presets` has those of published models.
+        model: The network.
+        frames_first: Whether it wants ``(batch, frames, n_filters)``; else ``(batch, n_filters, frames)``.
+        stack: Frames that it wants side by side as one; zeros fill the last. More than one needs ``frames_first``.
+        channels: Copies of the features on an axis after the batch, as image networks want them; 0 means no such axis.
+        keyword: Name of its argument for features; ``None`` means the first.
+        mask: Name of its argument for the frames that belong to each clip, ``(batch, frames)``, ones and zeros;
+            ``None`` means that it has none.
+
+    Shape:
+        - Input: waveforms ``(batch, time)``.
+        - Output: what the network returns.
+
+    Raises:
+        TypeError: If ``frontend`` is not a front-end, ``model`` is not a module, or a number is not whole.
+        ValueError: If a number breaks its rule.
+
+    Example:
+        >>> from torch import nn
+        >>> from learnable_frontends import LearnableMelFilterbank
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+        >>> WaveformModel(LearnableMelFilterbank(16000, 64), network, channels=1)(torch.randn(2, 16000)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        model: nn.Module,
+        *,
+        frames_first: bool = False,
+        stack: int = 1,
+        channels: int = 0,
+        keyword: str | None = None,
+        mask: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(frontend, Frontend):
+            raise TypeError(f"frontend must be a Frontend such as presets.whisper(), got {type(frontend).__name__}")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        self.frames_first = bool(frames_first)
+        self.stack, self.channels = whole_number("stack", stack), whole_number("channels", channels, least=0)
+        if self.stack > 1 and not self.frames_first:
+            raise ValueError(f"stack must be 1 without frames_first=True, got {stack}")
+        self.keyword, self.mask = keyword, mask
+        self.frontend, self.model = frontend, model
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None, **others: Any) -> Any:
+        """Run the network on waveforms.
+
+        Args:
+            waveform: Shape ``(batch, time)``.
+            lengths: Samples of each clip, integers of shape ``(batch,)``; ``None`` means all.
+            **others: Given to the network as they are: labels, say.
+
+        Returns:
+            What the network returns.
+        """
+        if lengths is None:
+            features, counts = self.frontend(waveform), None
+        else:
+            features, counts = self.frontend(waveform, lengths)
+        if self.mask is not None and self.mask not in others:
+            others[self.mask] = self._mask(features, counts)
+        features = self.arrange(features)
+        if self.keyword is None:
+            return self.model(features, **others)
+        return self.model(**{self.keyword: features}, **others)
+
+    def arrange(self, features: Tensor) -> Tensor:
+        """Return features ``(batch, n_filters, frames)`` as the network wants them."""
+        if self.frames_first:
+            features = self._filled(features).mT
+        if self.stack > 1:
+            features = features.unflatten(-2, (-1, self.stack)).flatten(-2)
+        if self.channels:
+            features = features[:, None].expand(-1, self.channels, -1, -1)
+        return features
+
+    def param_groups(self, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
+        """Split the parameters for an optimizer, as `Frontend.param_groups`; the network's get ``lr``.
+
+        Args:
+            lr: Learning rate of everything but the filters.
+            frontend_lr: Learning rate of the filters.
+
+        Returns:
+            Parameter groups ``"filters"``, ``"free"`` and ``"frontend"``, which has the network.
+
+        Example:
+            >>> from torch import nn
+            >>> from learnable_frontends import presets
+            >>> model = WaveformModel(presets.panns(learn=True), nn.Linear(101, 1))
+            >>> [(group["name"], len(group["params"])) for group in model.param_groups(1e-4, frontend_lr=1e-2)]
+            [('filters', 1), ('frontend', 2)]
+        """
+        return optimizer_groups(self, lr, frontend_lr)
+
+    def _filled(self, features: Tensor) -> Tensor:
+        """Add frames of zeros, or of a mask, until ``stack`` divides their number."""
+        return F.pad(features, (0, -features.shape[-1] % self.stack)) if self.stack > 1 else features
+
+    def _mask(self, features: Tensor, counts: Tensor | None) -> Tensor:
+        place = torch.arange(features.shape[-1], device=features.device)
+        inside = place < features.shape[-1] if counts is None else place < counts.to(features.device)[:, None]
+        mask = inside.expand(len(features), -1).long()
+        return self._filled(mask)[:, self.stack - 1 :: self.stack]  # stacked frames count if the last of them does
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        names = ("frames_first", "stack", "channels", "keyword", "mask")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
