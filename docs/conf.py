@@ -32,7 +32,7 @@ nitpick_ignore_regex = [
         "py:class",
         "Array|Axes|Figure|KernelOptions|Tensor|learnable_frontends.pretrained.registry.Module",
     ),  # annotations that are not evaluated
-    ("py:class", r"learnable_frontends\.(_\w+|filterbanks\.fingerprint)\..*"),  # private bases
+    ("py:class", r"learnable_frontends\.(_\w+|filterbanks\.fingerprint|filterbanks\.spectra)\..*"),  # private bases
     ("py:obj", "MelSpectrogram"),  # torchaudio's
 ]
 

@@ -216,7 +216,7 @@ def test_the_configuration_is_readable(tmp_path):
     assert config.pop("tensors_sha256") == hashlib.sha256(data).hexdigest()
     inner = config["settings"].pop("frontend")
     assert config == {
-        "format_version": 2,
+        "format_version": 3,
         "package_version": __version__,
         "class": "MultiHeadRelevance",
         "settings": {
@@ -242,6 +242,10 @@ def test_the_configuration_is_readable(tmp_path):
         "center": True,
         "pad_mode": "reflect",
         "compression": {"class": "Decibels", "settings": {"ref": 1.0, "amin": 1e-10, "top_db": 60.0}},
+        "inputs": None,
+        "frame_stages": None,
+        "pad": None,
+        "drop_last": False,
         "kernel_size": 257,
         "n_fft": None,
         "padding": "full",
@@ -619,7 +623,7 @@ TENSORS = {
     "whole": (lambda t: t.update({RAW: torch.ones(4).long()}), rf"{RAW} must be of a type like torch.float32"),
     "a constant": (lambda t: t.update({SPREAD: torch.ones(9).double()}), rf"{SPREAD} must have shape \(1, 4\)"),
     "a constant as float32": (
-        lambda t: t.update({SPREAD: torch.ones(4)}),
+        lambda t: t.update({SPREAD: torch.ones(1, 4)}),
         rf"{SPREAD} must be of a type like torch.float64",
     ),
     "of another bank": (
@@ -682,14 +686,14 @@ def test_nothing_is_unpickled_or_executed(folder, tmp_path):
 
 
 def test_a_configuration_of_a_newer_format_says_what_to_do(folder):
-    rewrite(folder, lambda c: c.update(format_version=3, package_version="9.1", news=[]))
-    with pytest.raises(ValueError, match=r"format_version must be at most 2 .*, got 3 \(.*9\.1; pip install --upgrade"):
+    rewrite(folder, lambda c: c.update(format_version=4, package_version="9.1", news=[]))
+    with pytest.raises(ValueError, match=r"format_version must be at most 3 .*, got 4 \(.*9\.1; pip install --upgrade"):
         from_pretrained(folder)
 
 
 def test_a_configuration_from_before_the_first_release_is_refused(folder):
     rewrite(folder, lambda c: c.update(format_version=1))
-    with pytest.raises(ValueError, match=r"format_version must be at least 2 .*, got 1 \(saved by a version before"):
+    with pytest.raises(ValueError, match=r"format_version must be at least 3 .*, got 1 \(saved by a version before"):
         from_pretrained(folder)
 
 
@@ -700,8 +704,8 @@ def test_a_configuration_of_an_older_format_loads(folder, monkeypatch):
     def step(config):
         return {**config, "frozen": False, "settings": {**config["settings"], "skip": True}}
 
-    monkeypatch.setattr(reading, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(reading, "UPGRADES", {2: step})
+    monkeypatch.setattr(reading, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(reading, "UPGRADES", {3: step})
     assert_same(from_pretrained(folder), expected)
 
 

@@ -22,7 +22,7 @@ class CenteredFilterbank(Filterbank):
     """A bank whose centers start where an argument ``init`` says; families that learn them call `declare_centers`.
 
     Its families take ``init``, call `set_init` with it and then `declare_centers`, or use `starting_points` for first
-    values of their own; those with a width call `declare_widths`, and redefine `width_unit` and what depends on it.
+    values of their own; those with a width call `declare_widths`, and redefine ``width_unit`` and what depends on it.
     """
 
     raw_center: nn.Parameter
@@ -74,7 +74,7 @@ class CenteredFilterbank(Filterbank):
         It comes after `declare_centers`.
 
         Args:
-            width: One number or one for each filter, in `width_unit`, or ``"spacing"`` for `spacing_widths`.
+            width: One number or one for each filter, in ``width_unit``, or ``"spacing"`` for `spacing_widths`.
             learn_width: Whether widths are learned, each inside `width_range`.
         """
         (low, high), unit = self.width_range, self.width_unit

@@ -25,7 +25,7 @@ __all__ = ["make", "refuse", "restore"]
 CONFIG, TENSORS = "config.json", "model.safetensors"
 # A new setting of a class, or another meaning of one, raises the version and gets a step here: from the version that
 # is its key to the next one, a function from the whole configuration to the whole configuration.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 OLDEST_VERSION = min(UPGRADES, default=FORMAT_VERSION)  # no release has written an older one
 KEYS = {"format_version", "package_version", "class", "settings", "frozen", "fixed_parameters", "tensors_sha256"}
