@@ -86,6 +86,7 @@ class FramedSpectra(Fingerprinted, Frontend):
         """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
 
         Example:
+            >>> import torch
             >>> from learnable_frontends import CosGaussFilterbank
             >>> CosGaussFilterbank(16000).output_lengths(torch.tensor([16000, 8000]))
             tensor([101,  51])

@@ -23,6 +23,7 @@ class Scale(nn.Module):
         ValueError: If it is not positive and finite.
 
     Example:
+        >>> import torch
         >>> Scale(32768.0)(torch.tensor([0.5]))
         tensor([16384.])
     """
@@ -49,6 +50,7 @@ class RemoveMean(nn.Module):
         - Input and output: ``(..., samples)``.
 
     Example:
+        >>> import torch
         >>> RemoveMean()(torch.tensor([1.0, 2.0, 3.0]))
         tensor([-1.,  0.,  1.])
     """
