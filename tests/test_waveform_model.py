@@ -102,6 +102,24 @@ def test_clap_hears_the_same():
     assert_close(model(torch.from_numpy(clip)[None]).pooler_output, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_image_networks_hear_it_with_as_many_channels_as_they_see(library, noise):
+    needs(library)
+    if library == "timm":
+        import timm
+
+        network, channels = timm.create_model("resnet10t", pretrained=False, in_chans=1, num_classes=5), 1
+    else:
+        import torchvision
+
+        network, channels = torchvision.models.resnet18(num_classes=5), 3
+    model = WaveformModel(presets.panns(learn=True), network, channels=channels)
+    logits = model(noise(2, 16000))
+    assert logits.shape == (2, 5)
+    logits.square().sum().backward()
+    assert model.frontend.raw_displacements.grad.abs().sum() > 0
+
+
 def test_a_trainer_trains_it_with_a_rate_of_its_own_for_filters(tmp_path):
     needs("transformers", "accelerate")
     from transformers import Trainer, TrainingArguments
