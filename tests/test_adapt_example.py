@@ -11,6 +11,7 @@ from torch.testing import assert_close
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import adapt_frontend
+import learn_from_preset
 import librosa
 
 from benchmarks.processors import sound
@@ -75,7 +76,18 @@ def test_channels_change_what_they_say():
 
 def test_a_run_adapts_reports_and_goes_on(weights, voices, tmp_path, capsys):
     arguments = ["--data", str(voices), "--weights", str(weights), "--out", str(tmp_path), "--folds", "1", "2"]
-    arguments += ["--channels", "speed", "--epochs", "4", "--batch-size", "3", "--frontend-lr", "0.05", "--lr", "0.0003"]
+    arguments += [
+        "--channels",
+        "speed",
+        "--epochs",
+        "4",
+        "--batch-size",
+        "3",
+        "--frontend-lr",
+        "0.05",
+        "--lr",
+        "0.0003",
+    ]
     assert adapt_frontend.main(arguments) == 0
     cells = [json.loads(file.read_text()) for file in (tmp_path / "cells").iterdir()]
     assert {(cell["what"], cell["numbers"]) for cell in cells} == {
@@ -93,3 +105,12 @@ def test_a_run_adapts_reports_and_goes_on(weights, voices, tmp_path, capsys):
     assert adapt_frontend.main(arguments) == 0
     assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "cells").iterdir()} == before
     assert adapt_frontend.main([*arguments, "--lr", "1"]) == 2
+
+
+def test_filters_of_a_preset_learn_and_are_drawn(voices, tmp_path, capsys):
+    arguments = ["--data", str(voices), "--out", str(tmp_path), "--epochs", "1", "--batch-size", "4"]
+    assert learn_from_preset.main([*arguments, "--preset", "vggish"]) == 0
+    assert (tmp_path / "vggish.png").stat().st_size > 10_000
+    assert "the median filter moved by 0." in capsys.readouterr().out
+    assert learn_from_preset.main([*arguments, "--data", str(tmp_path / "nothing")]) == 2
+    assert "--data must name a folder" in capsys.readouterr().err
