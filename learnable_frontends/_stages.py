@@ -52,9 +52,8 @@ def check_streams(argument: str, stage: nn.Module) -> None:
             "not depend on other frames, give it an attribute frame_by_frame = True)"
         )
     if not stage.frame_by_frame:
-        raise ValueError(
-            f"{argument} must work frame by frame, got {stage}, which looks at a whole clip (Decibels: use top_db=None)"
-        )
+        hint = " (use top_db=None)" if hasattr(stage, "top_db") else ""
+        raise ValueError(f"{argument} must work frame by frame, got {stage}, which looks at a whole clip{hint}")
 
 
 def resume_stage(stage: nn.Module, values: Tensor, state: Any) -> tuple[Tensor, Any]:
