@@ -1,7 +1,7 @@
 """Stages: modules before, between and behind the steps of a front-end, and what a front-end asks them.
 
 A stage is any `torch.nn.Module` from a tensor to a tensor whose last axis is time: samples, samples of a frame, or
-frames. It may say more of itself:
+frames. Its class may say more of it:
 
 - ``takes_counts = True``: `forward` takes a second argument, how much of the last axis belongs to each clip, an integer
   tensor of the leading axes, or ``None`` for all. Without it what lies beyond a clip must not change what lies in it.
@@ -21,14 +21,15 @@ __all__ = ["apply_stage", "check_streams", "counts_behind", "resume_stage"]
 
 def apply_stage(stage: nn.Module, values: Tensor, counts: Tensor | None) -> Tensor:
     """Call a stage, with the counts if it takes them."""
-    output: Tensor = stage(values, counts) if getattr(stage, "takes_counts", False) else stage(values)
+    takes_counts = getattr(type(stage), "takes_counts", False)  # a module looks long for what it does not have
+    output: Tensor = stage(values, counts) if takes_counts else stage(values)
     return output
 
 
 def counts_behind(stage: nn.Module, counts: Tensor) -> Tensor:
     """How much of the last axis belongs to each clip behind a stage."""
-    behind: Any = getattr(stage, "output_counts", None)
-    changed: Tensor = counts if behind is None else behind(counts)
+    behind: Any = getattr(type(stage), "output_counts", None)
+    changed: Tensor = counts if behind is None else behind(stage, counts)
     return changed
 
 
