@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["apply_stage", "check_streams", "counts_behind", "resume_stage"]
+__all__ = ["apply_stage", "check_streams", "counts_behind", "resume_stage", "within"]
 
 
 def apply_stage(stage: nn.Module, values: Tensor, counts: Tensor | None) -> Tensor:
@@ -31,6 +32,11 @@ def counts_behind(stage: nn.Module, counts: Tensor) -> Tensor:
     behind: Any = getattr(type(stage), "output_counts", None)
     changed: Tensor = counts if behind is None else behind(stage, counts)
     return changed
+
+
+def within(counts: Tensor, values: Tensor) -> Tensor:
+    """Whether each place of the last axis of ``values`` belongs to its clip: ``(...)`` to ``(..., time)``."""
+    return torch.arange(values.shape[-1], device=values.device) < counts.to(values.device)[..., None]
 
 
 def check_streams(argument: str, stage: nn.Module) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from learnable_frontends._checks import whole_number
 from learnable_frontends._parameters import optimizer_groups
+from learnable_frontends._stages import within
 from learnable_frontends.frontend import Frontend
 
 __all__ = ["WaveformModel"]
@@ -123,9 +124,9 @@ class WaveformModel(nn.Module):
         return F.pad(features, (0, -features.shape[-1] % self.stack)) if self.stack > 1 else features
 
     def _mask(self, features: Tensor, counts: Tensor | None) -> Tensor:
-        place = torch.arange(features.shape[-1], device=features.device)
-        inside = place < features.shape[-1] if counts is None else place < counts.to(features.device)[:, None]
-        mask = inside.expand(len(features), -1).long()
+        if counts is None:
+            counts = torch.full((len(features),), features.shape[-1], device=features.device)
+        mask = within(counts, features).long()
         return self._filled(mask)[:, self.stack - 1 :: self.stack]  # stacked frames count if the last of them does
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learnable_frontends._checks import floating_tensor, number, whole_number
+from learnable_frontends._stages import within
 
 __all__ = ["FixedFrames"]
 
@@ -45,8 +46,7 @@ class FixedFrames(nn.Module):
         fixed = F.pad(features, (0, missing), value=self.value)
         if counts is None:
             return fixed
-        beyond = torch.arange(self.frames, device=fixed.device) >= counts.to(fixed.device)[..., None]
-        return fixed.masked_fill(beyond[..., None, :], self.value)
+        return fixed.masked_fill(~within(counts, fixed)[..., None, :], self.value)
 
     def output_counts(self, counts: Tensor) -> Tensor:
         """Return the frames of each clip behind it, the same for all."""

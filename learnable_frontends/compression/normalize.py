@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from learnable_frontends._checks import floating_tensor, number, whole_number
 from learnable_frontends._parameters import DeclaredParameters
 from learnable_frontends._precision import at_least_float32
+from learnable_frontends._stages import within
 
 __all__ = ["ClipNormalize", "Normalize"]
 
@@ -112,8 +113,7 @@ class ClipNormalize(nn.Module):
         finite = exact.detach().abs() < math.inf
         exact, inside = torch.where(finite, exact, 0.0), finite
         if counts is not None:
-            place = torch.arange(features.shape[-1], device=exact.device)
-            inside = finite & (place < counts.to(exact.device)[..., None])[..., None, :]
+            inside = finite & within(counts, exact)[..., None, :]
         count = inside.sum(-1, keepdim=True)
         mean = torch.where(inside, exact, 0.0).sum(-1, keepdim=True) / count.clamp_min(1)
         centered = exact - mean

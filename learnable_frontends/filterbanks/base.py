@@ -117,7 +117,7 @@ class Filterbank(FramedSpectra):
         if lengths is None:
             return features
         counts = self.output_lengths(lengths)
-        return zero_after(features, counts.to(features.device)), counts
+        return zero_after(features, counts), counts
 
     def energies(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Compute the energy of each filter in each frame, before compression.

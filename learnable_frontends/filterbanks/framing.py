@@ -10,6 +10,7 @@ from torch import Tensor
 
 from learnable_frontends._checks import floating_tensor
 from learnable_frontends._constants import exact_construction
+from learnable_frontends._stages import within
 from learnable_frontends.functional import frame, pad_each
 
 __all__ = ["Framing", "window_samples", "zero_after"]
@@ -164,5 +165,4 @@ def window_samples(window: Callable[[int], Tensor], win_length: int) -> Tensor:
 
 def zero_after(values: Tensor, counts: Tensor) -> Tensor:
     """Fill the frames of ``(..., n_filters, frames)`` after the first ``counts`` with zeros."""
-    beyond = torch.arange(values.shape[-1], device=values.device) >= counts[..., None]
-    return values.masked_fill(beyond[..., None, :], 0.0)
+    return values.masked_fill(~within(counts, values)[..., None, :], 0.0)

@@ -37,7 +37,7 @@ class Preemphasis(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Filter the last axis."""
-        filtered = torch.sub(waveform[..., 1:], waveform[..., :-1], alpha=self.coefficient)
+        filtered = _differences(waveform, self.coefficient)
         return filtered if self.valid else torch.cat([waveform[..., :1], filtered], dim=-1)
 
     def output_counts(self, counts: Tensor) -> Tensor:
@@ -50,8 +50,7 @@ class Preemphasis(nn.Module):
             return chunk, last
         if last is None:
             return self.forward(chunk), chunk[..., -1:]
-        samples = torch.cat([last, chunk], dim=-1)
-        return torch.sub(samples[..., 1:], samples[..., :-1], alpha=self.coefficient), chunk[..., -1:]
+        return _differences(torch.cat([last, chunk], dim=-1), self.coefficient), chunk[..., -1:]
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
@@ -86,12 +85,16 @@ class FramePreemphasis(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Filter the last axis."""
-        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        return torch.sub(frames, before, alpha=self.coefficient)
+        return _differences(torch.cat([frames[..., :1], frames], dim=-1), self.coefficient)
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
         return f"coefficient={self.coefficient:g}"
+
+
+def _differences(samples: Tensor, coefficient: float) -> Tensor:
+    """Every sample but the first minus a share of the one before."""
+    return torch.sub(samples[..., 1:], samples[..., :-1], alpha=coefficient)
 
 
 def _checked_coefficient(coefficient: float) -> float:
