@@ -90,10 +90,14 @@ class Filterbank(FramedSpectra):
         if center and pad is not None:
             raise ValueError(f"pad must be None with center=True, which pads half a frame, got {pad}")
         self.drop_last = bool(drop_last)
-        hint = "such as Log(1e-3), got {!r} (torch.nn.Identity() for none)"
-        for name, stage in (("compression", compression), ("inputs", inputs), ("frame_stages", frame_stages)):
+        stages = {
+            "compression": (compression, "Log(1e-3)"),
+            "inputs": (inputs, "inputs.Preemphasis()"),
+            "frame_stages": (frame_stages, "inputs.RemoveMean()"),
+        }
+        for name, (stage, such) in stages.items():
             if stage is not None and not isinstance(stage, nn.Module):
-                raise TypeError(f"{name} must be a module {hint.format(stage)}")
+                raise TypeError(f"{name} must be a module such as {such}, got {stage!r} (torch.nn.Identity() for none)")
         self.inputs, self.frame_stages = inputs, frame_stages
         self.compression = Log(self.log_offset) if compression is None else compression
         self._constants["window"] = window_samples(window, self.win_length)
