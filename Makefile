@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python examples/compare_frontends.py --out runs/demo --jobs 2
+	$(BIN)/python -m experiments.compare --out runs/demo --jobs 2
 
 test: lint unit docs
 

@@ -43,7 +43,7 @@ from benchmarks.measuring import (
 from learnable_frontends import MultiHeadRelevance, RelevanceWeighting
 from learnable_frontends.plotting.drawing import COLORS
 
-# What glibc reads from the environment when a process starts, as examples/compare_frontends.py sets it for training.
+# What glibc reads from the environment when a process starts, as experiments.grid sets it for training.
 ALLOCATORS = {"default": {}, "retaining": measuring.RETAINING}
 FASTER = {"default": 3.0, "retaining": 1.5}  # targets for plain / ours
 BANK, COMPLETE = "filterbank", "with 2 heads"

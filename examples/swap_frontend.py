@@ -16,24 +16,13 @@ CLASSES = ("rising chirp", "falling chirp", "noise band", "two tones", "pulses")
 
 
 class AudioClassifier(nn.Module):
-    """A classifier as found in many projects: log-mel spectrogram, then a small convolutional network.
-
-    Args:
-        n_classes: Number of classes.
-
-    Shape:
-        - Input: ``(batch, time)``.
-        - Output: ``(batch, n_classes)``.
-    """
+    """A classifier as in many projects: a log-mel spectrogram, then a small convolutional network."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # In most projects this is, with a logarithm after it,
-        #   torchaudio.transforms.MelSpectrogram(16000, n_fft=512, win_length=400, hop_length=160, n_mels=40)
-        # MelFrontend gives the same energies, takes the logarithm too, and runs where torchaudio does not.
-        self.frontend: Frontend = MelFrontend(
-            sample_rate=SAMPLE_RATE, n_filters=40, n_fft=512, win_length=400, hop_length=160
-        )
+        # In most projects this is a torchaudio.transforms.MelSpectrogram with a logarithm after it.
+        # MelFrontend computes the same energies and the logarithm.
+        self.frontend: Frontend = MelFrontend(SAMPLE_RATE, 40, n_fft=512, win_length=400, hop_length=160)
         self.network = nn.Sequential(
             nn.BatchNorm2d(1),
             nn.Conv2d(1, 16, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
@@ -71,7 +60,7 @@ def make_sounds(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def train(model: AudioClassifier, steps: int, seed: int, lr: float = 1e-2, frontend_lr: float = 1e-2) -> None:
-    """Train on freshly generated clips; filters and classifier have learning rates of their own."""
+    """Train on new clips in each step; filters and classifier have learning rates of their own."""
     groups = [
         *model.frontend.param_groups(lr, frontend_lr),  # none for a mel spectrogram, which has nothing to learn
         {"params": list(model.network.parameters()), "lr": lr},
@@ -91,7 +80,7 @@ def train(model: AudioClassifier, steps: int, seed: int, lr: float = 1e-2, front
 
 @torch.no_grad()
 def evaluate(model: AudioClassifier, waveforms: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Give the mean loss and the accuracy."""
+    """Return the mean loss and the accuracy."""
     logits = model.eval()(waveforms)
     return float(F.cross_entropy(logits, labels)), float((logits.argmax(-1) == labels).float().mean())
 
@@ -102,9 +91,7 @@ def main() -> None:
         description="Train a small audio classifier with its mel spectrogram; then train it again with the mel "
         "spectrogram replaced by learned filters and relevance heads, and compare. The sounds are generated.",
     )
-    parser.add_argument(
-        "--steps", type=int, default=150, help="training steps of each of the two (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=int, default=150, help="of training, each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sounds (default: %(default)s)")
     options = parser.parse_args()
     if options.steps < 1:

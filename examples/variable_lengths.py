@@ -1,17 +1,17 @@
 """Clips of different lengths in one batch: padded for the front-end, packed for a recurrent classifier.
 
-Each clip has in a batch the features that it has alone, relevance heads included: its class does not depend on what
-it is batched with. The sounds are generated.
+In a batch, each clip has the features that it has alone, relevance heads included: its class does
+not depend on what it is batched with. The sounds are generated.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from swap_frontend import CLASSES, SAMPLE_RATE, make_sounds
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.data import DataLoader
@@ -19,27 +19,22 @@ from torch.utils.data import DataLoader
 from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
 from learnable_frontends.batching import collate_clips
 
+SAMPLE_RATE = 16000
+CLASSES = ("rising", "falling", "steady", "pulsed")
+
 
 class PackedClassifier(nn.Module):
-    """Learned filters, two relevance heads and a recurrent network that stops at the end of each clip.
-
-    Args:
-        n_classes: Number of classes.
-
-    Shape:
-        - Input: waveforms ``(batch, time)`` and their lengths ``(batch,)`` in samples.
-        - Output: ``(batch, n_classes)``.
-    """
+    """Learned filters, two relevance heads and a recurrent network that stops at the end of each clip."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         # Zeros around a clip, so that it may be of any length; "reflect" needs half a frame.
-        self.frontend = MultiHeadRelevance(CosGaussFilterbank(SAMPLE_RATE, n_filters=40, pad_mode="constant"))
+        self.frontend = MultiHeadRelevance(CosGaussFilterbank(SAMPLE_RATE, 40, pad_mode="constant"))
         self.recurrent = nn.GRU(40, 64, batch_first=True, bidirectional=True)
         self.classify = nn.Linear(2 * 64, n_classes)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Classify waveforms."""
+        """Classify waveforms ``(batch, time)`` of ``lengths`` samples."""
         features, frames = self.frontend(waveforms, lengths)
         packed = pack_padded_sequence(features.mT, frames.cpu(), batch_first=True, enforce_sorted=False)
         last = self.recurrent(packed)[1]  # (directions, batch, 64), each at its own end
@@ -48,32 +43,42 @@ class PackedClassifier(nn.Module):
 
 
 def make_clips(n: int, generator: torch.Generator) -> list[tuple[Tensor, int]]:
-    """Generate clips of 0.25 to 0.5 s and their classes."""
-    waveforms, labels = make_sounds(n, generator)
-    lengths = torch.randint(waveforms.shape[1] // 2, waveforms.shape[1] + 1, (n,), generator=generator).tolist()
-    return [(clip[:length], label) for clip, length, label in zip(waveforms, lengths, labels.tolist(), strict=True)]
+    """Generate tones of 0.25 to 0.5 s in noise, and their classes."""
+    clips = []
+    for label in (torch.arange(n) % len(CLASSES)).tolist():
+        low, speed, level = torch.rand(3, generator=generator).tolist()
+        length = int(torch.randint(SAMPLE_RATE // 4, SAMPLE_RATE // 2 + 1, (), generator=generator))
+        time = torch.arange(length) / SAMPLE_RATE
+        glide = (1 + speed) * (1, -1, 0, 0)[label]  # octaves a second
+        pitch = 400 * 2 ** (3 * low + glide * time)
+        tone = torch.sin(2 * math.pi * pitch.cumsum(0) / SAMPLE_RATE)
+        if CLASSES[label] == "pulsed":
+            tone = tone * (torch.sin(2 * math.pi * (15 + 25 * speed) * time) > 0)
+        clip = tone + 0.3 * level * torch.randn(length, generator=generator)
+        clips.append((clip / clip.abs().max(), label))
+    return clips
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=6000, help="to learn from (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=4000, help="to learn from (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sounds (default: %(default)s)")
     options = parser.parse_args()
     if options.clips < 1:
         parser.error(f"--clips must be at least 1, got {options.clips}")
 
     torch.manual_seed(options.seed)
-    learned = make_clips(options.clips, torch.Generator().manual_seed(options.seed))
-    unseen = make_clips(200, torch.Generator().manual_seed(options.seed + 1_000_000))
+    train = make_clips(options.clips, torch.Generator().manual_seed(options.seed))
+    test = make_clips(200, torch.Generator().manual_seed(options.seed + 1_000_000))
     model = PackedClassifier(len(CLASSES))
     groups = [
         *model.frontend.param_groups(lr=3e-3, frontend_lr=1e-2),
         {"params": [*model.recurrent.parameters(), *model.classify.parameters()], "lr": 3e-3},
     ]
     optimizer = torch.optim.Adam(groups)
-    loader: DataLoader[Any] = DataLoader(learned, 30, shuffle=True, collate_fn=collate_clips)  # type: ignore[arg-type] # a list will do
-    for waveforms, lengths, labels in loader:
+    batches: DataLoader[Any] = DataLoader(train, 30, shuffle=True, collate_fn=collate_clips)  # type: ignore[arg-type]
+    for waveforms, lengths, labels in batches:
         loss = F.cross_entropy(model(waveforms, lengths), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -81,10 +86,10 @@ def main() -> None:
 
     model.eval()
     with torch.no_grad():
-        waveforms, lengths, labels = collate_clips(unseen)
+        waveforms, lengths, labels = collate_clips(test)
         together = model(waveforms, lengths)
-        alone = torch.cat([model(clip[None], torch.tensor([len(clip)])) for clip, _ in unseen])
-    print(f"{len(unseen)} unseen clips of {int(lengths.min())} to {int(lengths.max())} samples")
+        alone = torch.cat([model(clip[None], torch.tensor([len(clip)])) for clip, _ in test])
+    print(f"{len(test)} unseen clips of {int(lengths.min())} to {int(lengths.max())} samples")
     print(f"accuracy {100 * float((together.argmax(-1) == labels).float().mean()):.1f} %")
     print(f"largest difference of a logit, in the batch and alone: {float((together - alone).abs().max()):.1g}")
 

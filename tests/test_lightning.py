@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
-from small_recipe import lines
+from small_runs import lines
 from torch import nn
 from torch.testing import assert_close
 

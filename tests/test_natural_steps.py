@@ -2,11 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from natural_steps import NaturalSteps, response_information
 from torch import nn
 from torch.func import functional_call, jacrev
 from torch.testing import assert_close
 
+from experiments.training.natural_steps import NaturalSteps, response_information
 from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance, SincFilterbank
 
 
@@ -92,7 +92,7 @@ def test_a_closed_one_leaves_the_optimiser_alone():
 
 
 def test_the_information_is_used_for_the_given_number_of_steps(monkeypatch):
-    import natural_steps
+    from experiments.training import natural_steps
 
     calls = []
     monkeypatch.setattr(

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from networks import CNNLSTM, FCN
 from torch.testing import assert_close
 
+from experiments.training.networks import CNNLSTM, FCN
 from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
 from learnable_frontends.transforms import Deltas, MinMaxScale
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from overlap import neighbor_overlap
 from torch.testing import assert_close
 
+from experiments.training.overlap import neighbor_overlap
 from learnable_frontends import CosGaussFilterbank, MelFrontend
 
 

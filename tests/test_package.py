@@ -201,3 +201,19 @@ def test_a_family_has_all_arguments_in_its_signature_and_its_help(family):
     assert names >= set(inspect.signature(base).parameters)
     assert all(f"        {name}: " in family.__doc__ for name in names)
     assert "**options" not in family.__doc__
+
+
+def test_experiments_import_one_way():
+    root = ROOT.parent / "experiments"
+    if not root.is_dir():
+        pytest.skip("experiments are not installed with the package")
+    found = {}
+    for path in root.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        name = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+        found[name] = {module for module in modules if module and module.startswith("experiments.")}
+    while free := {name for name, needed in found.items() if not needed & found.keys()}:
+        for name in free:
+            del found[name]
+    assert not found, f"these import each other around: {sorted(found)}"

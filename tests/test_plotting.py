@@ -3,7 +3,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -810,55 +809,4 @@ def test_a_monitor_of_a_training_closes_what_it_draws(heads):
     FrontendMonitor().on_train_epoch_end(trainer, module)
     assert len(writers[0].shown) == 4
     assert writers[0].shown == writers[1].shown
-    assert plt.get_fignums() == []
-
-
-def draw_centers(patch, folder, made):
-    import plot_center_frequencies as script
-
-    patch.setattr(script, "load_frontend", lambda _: ("a", made.bank, made.bank.center_frequencies.detach()))
-    assert script.main(["a.pt", "--out", str(folder / "centers.png")]) == 0
-
-
-def draw_mask_plots(patch, folder, made):
-    import plot_masks as script
-
-    patch.setattr(script, "measure", lambda *_: ([{}], torch.rand(2, FILTERS)))
-    patch.setattr(script, "measure_untrained", lambda *_: [{}])
-    sounds = SimpleNamespace(
-        waveforms=made.clip.expand(2, -1),
-        folds=torch.ones(2),
-        labels=torch.arange(2),
-        classes=["x", "y"],
-        names=["x", "y"],
-    )
-    script._examine(script.Case("a", "a", 1, made.heads), sounds, 0, folder, [], [])
-
-
-def draw_report(patch, folder, made):
-    import reporting as script
-
-    patch.setattr(script, "restore_frontend", lambda cell: cell["made"])
-    cell = {"fold": 1, "initial_centers": made.bank.center_frequencies.detach(), "frontend_parameters": 8}
-    sounds = SimpleNamespace(waveforms=made.clip[None], folds=torch.ones(1))
-    script._figures({"a": [{**cell, "made": made.bank}], "a+heads": [{**cell, "made": made.heads}]}, sounds, folder)
-
-
-def draw_runs(patch, folder, made):
-    from recipes import figures as script
-
-    patch.setattr(script, "load", lambda _: made.heads)
-    patch.setattr(script, "first_clip", lambda _: Path("clip.wav"))
-    patch.setattr(script, "decode", lambda *_: made.clip.numpy())
-    assert script.main(["run/a", "--out", str(folder)]) == 0
-
-
-@pytest.mark.parametrize(
-    ("draw", "count"),
-    [(draw_centers, 1), (draw_mask_plots, 2), (draw_report, 3), (draw_runs, 2)],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_examples_close_what_they_have_saved(draw, count, bank, heads, clip, monkeypatch, tmp_path):
-    draw(monkeypatch, tmp_path, SimpleNamespace(bank=bank, heads=heads, clip=clip))
-    assert len(list(tmp_path.glob("*.png"))) == count
     assert plt.get_fignums() == []

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -802,6 +803,38 @@ def test_a_folder_comes_first_and_has_no_revision(hub, tmp_path, monkeypatch):
         from_pretrained("owner/name", revision="main")
     with pytest.raises(FileNotFoundError, match="folder_or_repo_id must be"):
         from_pretrained(tmp_path / "other" / "name")
+
+
+@pytest.mark.parametrize("name", ["out/none", "./out/none", "out/deep/none", "/out/none", "~/none"])
+def test_a_folder_that_is_not_there_is_not_looked_up(hub, tmp_path, monkeypatch, name):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=re.escape(f"got {name!r} (there is no such folder")):
+        from_pretrained(name)
+    assert hub.download == {}
+
+
+def test_beside_a_folder_of_its_owner_a_repository_is_loaded_by_its_revision(hub, tmp_path, monkeypatch):
+    save_pretrained(MelFrontend(8000, 4), hub.folder)
+    (tmp_path / "owner").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no such folder in 'owner'; revision='main' asks the Hub"):
+        from_pretrained("owner/name")
+    assert isinstance(from_pretrained("owner/name", revision="main"), MelFrontend)
+    assert hub.download["revision"] == "main"
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no network"), ValueError("no such name")])
+def test_if_the_hub_has_no_such_repository_the_error_says_that_there_is_no_folder_either(hub, monkeypatch, error):
+    def snapshot_download(repo_id, **settings):
+        hub.download = {"repo_id": repo_id, **settings}
+        raise error
+
+    monkeypatch.setattr(sharing, "snapshot_download", snapshot_download)
+    with pytest.raises(FileNotFoundError, match=rf"there is no such folder, and the Hub did not .*: {error}") as caught:
+        from_pretrained("owner/name")
+    assert hub.download["repo_id"] == "owner/name"
+    assert caught.value.__cause__ is error
 
 
 def test_a_repository_without_a_front_end_is_refused(hub):

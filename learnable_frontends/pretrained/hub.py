@@ -71,7 +71,8 @@ def from_pretrained(
     them; name a commit as ``revision`` to get what you have looked at.
 
     Args:
-        folder_or_repo_id: A folder; or ``"owner/name"``, unless there is a folder of that name.
+        folder_or_repo_id: A folder; or ``"owner/name"``, unless there is a folder of that name. If there is a folder
+            ``"owner"``, a folder in it is meant, and the Hub is asked only with a ``revision``.
         revision: Branch, tag or commit of the repository; ``None`` means its main branch.
         token: For private repositories; ``None`` means the one that is logged in.
         cache_dir: Where downloads are kept; ``None`` means the cache of ``huggingface_hub``.
@@ -81,7 +82,8 @@ def from_pretrained(
         The front-end.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or a file is not in it.
+        FileNotFoundError: If there is no such folder and the Hub is not asked, or does not have the repository or
+            cannot be reached; or if a file is not in the folder or repository.
         ValueError: If ``revision`` is given for a folder, or a file breaks a rule: the message has the file, the rule
             and the value.
 
@@ -95,25 +97,30 @@ def from_pretrained(
         ...     torch.equal(from_pretrained(folder)(waveform), bank(waveform))
         True
     """
-    folder = Path(folder_or_repo_id)
+    folder, name = Path(folder_or_repo_id), str(folder_or_repo_id)
     if folder.is_dir():
         if revision is not None:
             raise ValueError(f"revision must be None for a folder, got {revision!r} ({folder})")
-    elif isinstance(folder_or_repo_id, str) and _is_repo_id(folder_or_repo_id):
+        return restore(folder)
+    rule = f"folder_or_repo_id must be a folder or 'owner/name' on the Hub, got {name!r}"
+    if not (isinstance(folder_or_repo_id, str) and _is_repo_id(name)):
+        raise FileNotFoundError(f"{rule} (there is no such folder)")
+    if folder.parent.is_dir() and revision is None:
+        hint = f"there is no such folder in {str(folder.parent)!r}; revision='main' asks the Hub"
+        raise FileNotFoundError(f"{rule} ({hint})")
+    try:
         downloaded = snapshot_download(
-            folder_or_repo_id,
+            name,
             revision=revision,
             token=token,
             cache_dir=None if cache_dir is None else Path(cache_dir),
             local_files_only=local_files_only,
             allow_patterns=[CONFIG, TENSORS],
         )
-        folder = Path(str(downloaded))
-    else:
-        raise FileNotFoundError(
-            f"folder_or_repo_id must be a folder or 'owner/name' on the Hub, got {str(folder_or_repo_id)!r}"
-        )
-    return restore(folder)
+    except (OSError, ValueError) as error:  # what huggingface_hub raises is one of these
+        hint = f"there is no such folder, and the Hub did not give it: {type(error).__name__}: {error}"
+        raise FileNotFoundError(f"{rule} ({hint})") from error
+    return restore(Path(str(downloaded)))
 
 
 def push_to_hub(

@@ -1,1 +1,0 @@
-"""DCASE 2020 task 1A, the paper's first experiment."""

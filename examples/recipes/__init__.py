@@ -1,1 +1,0 @@
-"""What the recipes share: data, training, results."""

@@ -1,1 +1,0 @@
-"""UrbanSound8K, the paper's second experiment."""

@@ -1,0 +1,45 @@
+"""Command lines: their parser, and numbers that are refused before anything begins."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of ``python -m <program>``, whose help keeps the lines of the description."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(f"python -m {program}", description=description, formatter_class=formatter)
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    return _whole(text, 1)
+
+
+def not_negative_int(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    return _whole(text, 0)
+
+
+def positive(text: str) -> float:
+    """Read a positive, finite number."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be positive and finite, got {text}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Read a number of 0 or more, finite."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 or more and finite, got {text}")
+    return value
+
+
+def _whole(text: str, least: int) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+    return value

@@ -1,0 +1,1 @@
+"""Clips of a data set: found, checked, decoded and put into batches."""

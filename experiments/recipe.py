@@ -1,0 +1,112 @@
+"""The paper's two experiments, each a grid of front-ends by folds: UrbanSound8K, and DCASE 2020 task 1A.
+
+A recipe is a folder of experiments/recipes: recipe.yaml, and a file for each front-end. Its runs, tables and figures go
+to --out. The same command run again resumes: finished runs are not run again, a kill costs one epoch at most. Any
+setting is changed by --set, for one: --set trainer.max_epochs=2 model.segment_frames=20
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.arguments import make_parser, not_negative_int, positive_int
+from experiments.data.store import open_store
+from experiments.files import BadDataError, check_folder, command
+from experiments.grid import Variant, make_runs, merge, run_grid
+from experiments.runs import flatten
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a recipe; see the module's docstring and ``--help``."""
+    parser = make_parser("experiments.recipe", __doc__)
+    parser.add_argument("recipe", choices=sorted(path.parent.name for path in RECIPES.glob("*/recipe.yaml")))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, help="output folder (default: runs/RECIPE)")
+    parser.add_argument("--folds", nargs="+", help="to test on (default: all)")
+    parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="a run for each (default: 0)")
+    parser.add_argument("--frontends", nargs="+", metavar="NAME", help="of recipes/RECIPE/frontends (default: all)")
+    parser.add_argument("--config", nargs="+", type=Path, default=[], help="YAML files of settings, over the recipe's")
+    parser.add_argument("--sample-rate", type=positive_int, help="Hz, of data and front-ends (default: the recipe's)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings, over all others")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler whose workers run instead")
+    args = parser.parse_args(argv)
+    return command(lambda: _work(args), "experiments.recipe")
+
+
+def _work(args: argparse.Namespace) -> None:
+    folder, out = RECIPES / args.recipe, args.out or Path("runs", args.recipe)
+    check_folder("--out", out)
+    known = {path.stem: path for path in sorted((folder / "frontends").glob("*.yaml"))}
+    if missing := [name for name in args.frontends or [] if name not in known]:
+        raise BadDataError(f"--frontends must be among {', '.join(known)}, got {', '.join(missing)}")
+    base = _read(folder / "recipe.yaml")
+    for name in ("seed_everything", "run_dir"):  # each run's own
+        base.pop(name, None)
+    over: dict[str, Any] = {"data": {"root": str(args.data)}}
+    for path in args.config:
+        over = merge(over, _read(path))
+    for text in args.set:
+        over = merge(over, _setting(text))
+    if args.sample_rate is not None:
+        over = merge(over, {"data": {"sample_rate": args.sample_rate}})
+
+    def settings(name: str, _: int) -> dict[str, Any]:
+        found = merge(_read(known[name]), over)
+        if args.sample_rate is not None:  # a front-end with heads has its filterbank's inside
+            for path in flatten(merge(base, found)):
+                if path.startswith("model.") and path.endswith(".sample_rate"):
+                    found = merge(found, _setting(f"{path}={args.sample_rate}"))
+        return found
+
+    names = args.frontends or list(known)
+    store = open_store(merge(base, settings(names[0], 0))["data"])
+    folds = args.folds or (["test"] if "test" in store.catalog.folds else store.catalog.folds)
+    if missing := sorted(set(folds) - set(store.catalog.folds)):
+        raise BadDataError(f"--folds must be among {', '.join(store.catalog.folds)}, got {', '.join(missing)}")
+    variants = [Variant(name, partial(settings, name)) for name in names]
+    runs = make_runs(base, variants, folds, args.seeds, out)
+    store.claim(out / "clips.csv")
+    notes = [*store.catalog.notes, *(f"left out {line}" for line in store.catalog.skipped), *store.repeated()]
+    print("\n".join([*notes, f"{len(store)} clips in {len(store.catalog.classes)} classes"]))
+    results = run_grid(runs, out / "clips.csv", jobs=args.jobs, cluster=args.cluster)
+    from experiments.paper_figures import draw  # here: it loads slowly, and refusals need none of it
+    from experiments.reporting import report_recipe
+
+    for fold in folds:
+        draw([r.folder for r in results if r.key[:2] == (fold, args.seeds[0])], out / "figures" / f"fold{fold}")
+    print(report_recipe(results, out))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadDataError(f"{path} cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise BadDataError(f"{path} must have settings, NAME: VALUE, got {type(content).__name__}")
+    return content
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """Return ``a.b=c`` as nested settings; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise BadDataError(f"--set must be NAME=VALUE, got {text!r}")
+    nested: Any = yaml.safe_load(value)
+    for key in reversed(name.split(".")):
+        nested = {key: nested}
+    return dict(nested)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

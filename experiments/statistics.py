@@ -1,0 +1,105 @@
+"""Runs compared on the same folds, seeds and test clips: means, paired differences, and what chance makes of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from scipy.stats import false_discovery_control, t, ttest_rel
+
+Key = TypeVar("Key")
+MOST = 10_000  # runs; beyond that nobody asks
+
+
+class Comparison(NamedTuple):
+    """Paired differences.
+
+    Attributes:
+        difference: Their mean.
+        low: Lower end of its 95 % interval. ``None``, as the next two, of one pair, or where differences do not vary.
+        high: Its upper end.
+        p: Of the paired t-test.
+        pairs: How many there are.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    pairs: int
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    @property
+    def needed(self) -> int | None:
+        """Pairs, at most `MOST`, that leave zero out if their mean and spread are these; ``None`` if none do."""
+        if self.low is None or self.high is None:
+            return None
+        spread = (self.high - self.low) / 2 * self.pairs**0.5 / t.ppf(0.975, self.pairs - 1)
+        counts = np.arange(2, MOST + 1)
+        enough = t.ppf(0.975, counts - 1) * spread / np.sqrt(counts) < abs(self.difference)
+        return int(counts[enough.argmax()]) if enough.any() else None
+
+
+def compare(values: Mapping[Key, float], reference: Mapping[Key, float]) -> Comparison | None:
+    """Compare over the runs whose keys both have; ``None`` if there are none.
+
+    Runs of one fold share their test clips, and all of them share clips to learn from, so p is too small rather than
+    too large.
+    """
+    paired = [(value, reference[key]) for key, value in values.items() if key in reference]
+    if not paired:
+        return None
+    differences = [value - other for value, other in paired]
+    difference = statistics.fmean(differences)
+    if len({round(value, 9) for value in differences}) < 2:
+        return Comparison(difference, None, None, None, len(paired))
+    test = ttest_rel(*zip(*paired, strict=True))
+    low, high = test.confidence_interval()
+    return Comparison(difference, float(low), float(high), float(test.pvalue), len(paired))
+
+
+def fields(comparison: Comparison | None) -> dict[str, Any]:
+    """Return the columns of a comparison, ``None`` for what is not known."""
+    unknown = {**dict.fromkeys(Comparison._fields), "pairs": 0}
+    return unknown if comparison is None else comparison._asdict()
+
+
+def corrected(comparisons: Iterable[Comparison | None]) -> list[float | None]:
+    """Correct p for the number of comparisons: the false discovery rate of Benjamini and Hochberg, ``None`` kept."""
+    values = [None if comparison is None else comparison.p for comparison in comparisons]
+    known = [p for p in values if p is not None]
+    q = iter(false_discovery_control(known).tolist() if known else [])
+    return [None if p is None else next(q) for p in values]
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return mean and sample standard deviation, ``None`` where there are too few values."""
+    mean = statistics.fmean(values) if values else None
+    return mean, statistics.stdev(values) if len(values) > 1 else None
+
+
+def percent(mean: float | None, spread: float | None = None) -> str:
+    """Return a share in percent with its standard deviation, a dash for what is not known."""
+    if mean is None:
+        return "-"
+    return f"{100 * mean:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
+
+
+def points(comparison: Comparison | None) -> str:
+    """Return a difference in percent points with its interval, a dash for runs that cannot be compared."""
+    if comparison is None:
+        return "-"
+    low, high = comparison.low, comparison.high
+    interval = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * comparison.difference:+.1f}{interval}"
+
+
+def chance(p: float | None) -> str:
+    """Return p or q with two digits, a dash for what is not known."""
+    return "-" if p is None else f"{p:.2g}"
