@@ -1,7 +1,7 @@
 """What each choice about relevance heads is worth: the factors of the paper's Table 3, one varied at a time.
 
 The base is the paper's best: two heads on the lower and upper half of a cos-Gauss filterbank, 10 frames of context,
-linear first layer, skip connection, masks and crops at the same place in both parts. Each variant changes one of these.
+linear first layer, skip connection, masks and crops at the same place in both bands. Each variant changes one of these.
 Writes ablations.md, .csv, .json and .png to --out; the same command run again resumes.
 """
 
@@ -80,8 +80,8 @@ def make_variants(args: argparse.Namespace, n_classes: int) -> list[Variant]:
             "first_layer": levels["first-layer"],
             "skip": levels["skip"] == "yes",
         }
-        # The published code's 12 of 40 filters of each part, 39 of 431 frames and a crop to 400 of 431, as shares; a
-        # part of fewer than four filters loses none.
+        # The published code's 12 of 40 filters of each band, 39 of 431 frames and a crop to 400 of 431, as shares; a
+        # band of fewer than four filters loses none.
         augmentation = {
             "mask_filters": 12 * (args.n_filters // n_heads) // 40,
             "mask_frames": 39 * frames // 431,

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", choices=sorted(path.parent.name for path in RECIPES.glob("*/recipe.yaml")))
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, help="output folder (default: runs/RECIPE)")
+    parser.add_argument("--cache", type=Path, help="folder of decoded clips (default: runs/cache/RECIPE)")
     parser.add_argument("--folds", nargs="+", help="to test on (default: all)")
     parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="a run for each (default: 0)")
     parser.add_argument("--frontends", nargs="+", metavar="NAME", help="of recipes/RECIPE/frontends (default: all)")
@@ -49,19 +50,20 @@ def _work(args: argparse.Namespace) -> None:
     known = {path.stem: path for path in sorted((folder / "frontends").glob("*.yaml"))}
     if missing := [name for name in args.frontends or [] if name not in known]:
         raise BadDataError(f"--frontends must be among {', '.join(known)}, got {', '.join(missing)}")
-    base = _read(folder / "recipe.yaml")
+    base = read_settings(folder / "recipe.yaml")
     for name in ("seed_everything", "run_dir"):  # each run's own
         base.pop(name, None)
-    over: dict[str, Any] = {"data": {"root": str(args.data)}}
+    cache = {} if args.cache is None else {"cache": str(args.cache)}
+    over: dict[str, Any] = {"data": {"root": str(args.data), **cache}}
     for path in args.config:
-        over = merge(over, _read(path))
+        over = merge(over, read_settings(path))
     for text in args.set:
         over = merge(over, _setting(text))
     if args.sample_rate is not None:
         over = merge(over, {"data": {"sample_rate": args.sample_rate}})
 
     def settings(name: str, _: int) -> dict[str, Any]:
-        found = merge(_read(known[name]), over)
+        found = merge(read_settings(known[name]), over)
         if args.sample_rate is not None:  # a front-end with heads has its filterbank's inside
             for path in flatten(merge(base, found)):
                 if path.startswith("model.") and path.endswith(".sample_rate"):
@@ -87,7 +89,12 @@ def _work(args: argparse.Namespace) -> None:
     print(report_recipe(results, out))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read settings from YAML.
+
+    Raises:
+        BadDataError: If the file cannot be read, or has something else.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

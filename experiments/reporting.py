@@ -103,7 +103,8 @@ def report_comparison(results: Sequence[Result], out: Path, reference: str = "me
         pictures = f"No pictures of front-ends: {problem}."
     where = f"Tables: {out / 'results'}.md, .csv and .json, per_class.csv, confusion_*.csv. {pictures}"
     models = f"Front-ends and networks: {out / 'VARIANT' / 'foldK-seedN'}."
-    return "\n".join([plain_table(table), "", *conclude(rows, results, reference), where, models])
+    conclusions = [textwrap.fill(sentence, 110) for sentence in conclude(rows, results, reference)]
+    return "\n".join([plain_table(table), "", *conclusions, where, models])
 
 
 def report_recipe(results: Sequence[Result], out: Path, reference: str = "mel") -> str:
