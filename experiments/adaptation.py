@@ -32,7 +32,7 @@ from experiments.arguments import make_parser, not_negative_int, positive, posit
 from experiments.data.catalog import read_catalog
 from experiments.data.module import Clips
 from experiments.data.store import Store
-from experiments.files import BadDataError, check_different, check_folder, command, write_whole
+from experiments.files import BadDataError, check_among, check_different, check_folder, command, write_whole
 from experiments.runs import claim_settings, read_json
 from experiments.speaker_encoder import equal_error_rate, in_batches, load_encoder, raised
 from experiments.statistics import compare, fields, mean_and_spread, percent, points
@@ -178,8 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         voices = read_voices(args.data, args.out)
         present = sorted(set(voices.folds.tolist()), key=int)
         folds = args.folds or present
-        if missing := sorted(set(folds) - set(present)):
-            raise BadDataError(f"--folds must be among {', '.join(present)}, got {', '.join(missing)}")
+        check_among("--folds", folds, present)
         runs = []
         for seed, channel, what, fold in tqdm(list(product(args.seeds, args.channels, WHAT, folds)), unit="run"):
             file = args.out / "runs" / f"{channel}-{what.replace(' ', '-')}-fold{fold}-seed{seed}.json"

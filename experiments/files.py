@@ -100,6 +100,16 @@ def check_different(what: str, values: Sequence[object]) -> None:
         raise BadDataError(f"{what} must differ, got {', '.join(repeated)} more than once")
 
 
+def check_among(what: str, values: Sequence[str], known: Sequence[str]) -> None:
+    """See that all values are known.
+
+    Raises:
+        BadDataError: If one is not.
+    """
+    if missing := sorted(set(values) - set(known)):
+        raise BadDataError(f"{what} must be among {', '.join(known)}, got {', '.join(missing)}")
+
+
 def command(main: Callable[[], object], program: str) -> int:
     """Run the work of a command and return its exit status; what stops it is told in a line, not in a traceback."""
     for stream in (sys.stdout, sys.stderr):

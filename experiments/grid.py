@@ -83,13 +83,10 @@ def merge(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for name, value in more.items():
         old = merged.get(name)
-        other_class = (
-            isinstance(old, Mapping)
-            and isinstance(value, Mapping)
-            and ("class_path" in value and value["class_path"] != old.get("class_path"))
-        )
-        both = isinstance(old, Mapping) and isinstance(value, Mapping) and not other_class
-        merged[name] = merge(old or {}, value) if both else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            kind = old.get("class_path")
+            value = merge(old, value) if value.get("class_path", kind) == kind else value
+        merged[name] = value
     return merged
 
 

@@ -20,7 +20,7 @@ from experiments.data.catalog import Catalog, read_catalog
 from experiments.data.generated import KINDS, make_folder
 from experiments.data.reading import duration
 from experiments.data.store import Store
-from experiments.files import BadDataError, check_folder, command, write_whole
+from experiments.files import BadDataError, check_among, check_folder, command, write_whole
 from experiments.frontends import add_frontend_options, frontend_settings
 from experiments.grid import Variant, make_runs, run_grid
 from experiments.runs import Result, instantiate
@@ -151,8 +151,7 @@ def conduct(
             fill(args, n_filters=80, epochs=25, folds=store.catalog.folds)
         else:
             fill(args, n_filters=40, epochs=10, folds=["1", "2"])
-        if missing := sorted(set(args.folds) - set(store.catalog.folds)):
-            raise BadDataError(f"--folds must be among {', '.join(store.catalog.folds)}, got {', '.join(missing)}")
+        check_among("--folds", args.folds, store.catalog.folds)
         fewest = min(sum(clip.fold != fold for clip in store.catalog.clips) for fold in args.folds)
         if not 2 <= args.batch_size <= fewest:
             raise BadDataError(f"--batch-size must be from 2 to the {fewest} training clips, got {args.batch_size}")

@@ -18,7 +18,7 @@ import yaml
 
 from experiments.arguments import make_parser, not_negative_int, positive_int
 from experiments.data.store import open_store
-from experiments.files import BadDataError, check_folder, command
+from experiments.files import BadDataError, check_among, check_folder, command
 from experiments.grid import Variant, make_runs, merge, run_grid
 from experiments.runs import flatten
 
@@ -48,8 +48,7 @@ def _work(args: argparse.Namespace) -> None:
     folder, out = RECIPES / args.recipe, args.out or Path("runs", args.recipe)
     check_folder("--out", out)
     known = {path.stem: path for path in sorted((folder / "frontends").glob("*.yaml"))}
-    if missing := [name for name in args.frontends or [] if name not in known]:
-        raise BadDataError(f"--frontends must be among {', '.join(known)}, got {', '.join(missing)}")
+    check_among("--frontends", args.frontends or [], list(known))
     base = read_settings(folder / "recipe.yaml")
     for name in ("seed_everything", "run_dir"):  # each run's own
         base.pop(name, None)
@@ -73,8 +72,7 @@ def _work(args: argparse.Namespace) -> None:
     names = args.frontends or list(known)
     store = open_store(merge(base, settings(names[0], 0))["data"])
     folds = args.folds or (["test"] if "test" in store.catalog.folds else store.catalog.folds)
-    if missing := sorted(set(folds) - set(store.catalog.folds)):
-        raise BadDataError(f"--folds must be among {', '.join(store.catalog.folds)}, got {', '.join(missing)}")
+    check_among("--folds", folds, store.catalog.folds)
     variants = [Variant(name, partial(settings, name)) for name in names]
     runs = make_runs(base, variants, folds, args.seeds, out)
     store.claim(out / "clips.csv")

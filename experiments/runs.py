@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,15 +65,14 @@ def read_result(folder: Path) -> Result | None:
     return Result(folder, folder.parent.name, values)
 
 
-def read_results(out: Path, variants: Sequence[str] | None = None) -> list[Result]:
+def read_results(out: Path) -> list[Result]:
     """Read the results of a grid's finished runs, in the order in which they were trained.
 
     Raises:
         BadDataError: If there are none.
     """
     paths = sorted(out.glob(f"*/*/{RESULT}"), key=lambda path: path.stat().st_mtime_ns)
-    chosen = [path.parent for path in paths if variants is None or path.parent.parent.name in variants]
-    results = [result for folder in chosen if (result := read_result(folder)) is not None]
+    results = [result for path in paths if (result := read_result(path.parent)) is not None]
     if not results:
         raise BadDataError(f"{out} has no finished run (its folders are VARIANT/foldK-seedN)")
     return results

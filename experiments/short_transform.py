@@ -1,6 +1,6 @@
 """What a transform as short as the frame changes: log energies with n_fft=win_length against the exact ones.
 
-    python examples/short_transform.py --out docs/_static/short_transform.png
+    python -m experiments.short_transform --out docs/_static/short_transform.png
 
 White noise through cosine-modulated Gaussians at 44.1 kHz, for kernels of several lengths in frames of 25 ms (Hamming)
 and 46 ms (Hann). Prints a table of differences and draws, for the filters of one length, how large they are.

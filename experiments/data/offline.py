@@ -27,10 +27,10 @@ from experiments.data.augmentation import WaveformAugmentation
 from experiments.data.catalog import BLIND, COPIES, READERS, another, by_label, read_catalog
 from experiments.data.reading import decode, duration
 from experiments.data.spectrum_correction import REFERENCE, correction
+from experiments.data.store import GIB
 from experiments.files import BadDataError, check_folder, check_positive, command, write_table, write_whole
 
 BYTES = 2  # a sample of 16-bit FLAC, at most
-GIB = 2**30
 SETTINGS = "settings.json"
 
 

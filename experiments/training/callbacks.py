@@ -39,9 +39,7 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint."""
         del storage_options
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_whole(Path(path), buffer.getvalue())
+        save_whole(Path(path), checkpoint)
 
 
 class RunKeeper(Checkpoint):
@@ -154,9 +152,7 @@ class RunKeeper(Checkpoint):
             self.folder / PREDICTIONS, [["file", "label", "prediction", "device", "fold", *catalog.classes], *lines]
         )
         save_pretrained(pl_module.frontend, self.folder / FRONTEND)
-        buffer = io.BytesIO()
-        torch.save(pl_module.network.state_dict(), buffer)
-        write_whole(self.folder / NETWORK, buffer.getvalue())
+        save_whole(self.folder / NETWORK, pl_module.network.state_dict())
         write_whole(self.folder / RESULT, json.dumps(result, indent=1) + "\n")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -186,6 +182,13 @@ class Pictures(FrontendMonitor):
         if trainer.val_dataloaders:
             clips = [(data.catalog.clips[i].label, int(d.argmax())) for i, d in pl_module.gather().items()]
             yield "confusion", draw_confusion(clips, pl_module.classes, "validation clips")
+
+
+def save_whole(path: Path, content: dict[str, Any]) -> None:
+    """Write what `torch.load` reads, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def complexity(frontend: nn.Module, network: nn.Module) -> list[str]:
