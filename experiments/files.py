@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +76,6 @@ def check_folder(option: str, folder: Path) -> None:
         (folder / ".writable").unlink(missing_ok=True)  # another process may have looked too
     except OSError as error:
         raise BadDataError(f"{option} must be a folder to write to, got {folder} ({error.strerror})") from error
-
-
-def check_positive(options: Mapping[str, Any], *names: str) -> None:
-    """See that options of a command are positive numbers.
-
-    Raises:
-        BadDataError: If one is not, or is not finite.
-    """
-    for name in names:
-        if not 0 < (value := options[name]) < math.inf:
-            raise BadDataError(f"--{name} must be positive and finite, got {value}")
 
 
 def check_different(what: str, values: Sequence[object]) -> None:

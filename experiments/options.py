@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +12,6 @@ from typing import Any
 
 import torch
 
-import learnable_frontends
 from experiments.arguments import make_parser, not_negative, not_negative_int, positive, positive_int
 from experiments.data.catalog import Catalog, read_catalog
 from experiments.data.generated import KINDS, make_folder
@@ -23,7 +20,7 @@ from experiments.data.store import Store
 from experiments.files import BadDataError, check_among, check_folder, command, write_whole
 from experiments.frontends import add_frontend_options, frontend_settings
 from experiments.grid import Variant, make_runs, run_grid
-from experiments.runs import Result, instantiate
+from experiments.runs import Result, describe_machine, instantiate
 from learnable_frontends import Frontend
 
 Report = Callable[[list[Result], Path], str]
@@ -114,16 +111,12 @@ def open_sounds(args: argparse.Namespace, cache: Path) -> tuple[Store, dict[str,
 
 def describe_sounds(store: Store, args: argparse.Namespace) -> list[str]:
     """Sentences that a reader of results should know of the clips."""
-    catalog = store.catalog
-    lines = [*catalog.notes, *(f"left out {line}" for line in catalog.skipped)]
-    count = f"{len(catalog.clips)} clips in {len(catalog.classes)} classes"
+    count = f"{len(store)} clips in {len(store.catalog.classes)} classes"
     seconds = [store.length(i) / store.sample_rate for i in range(len(store))]
     if args.windows is not None:
-        lines.append(f"{count}, {sum(seconds) / 60:.1f} minutes, in windows of {args.windows:g} s")
-    else:
-        short = sum(s < args.seconds - 0.5 / store.sample_rate for s in seconds)
-        lines.append(f"{count} of {args.seconds:g} s: {short} followed by zeros")
-    return [*lines, *store.repeated()]
+        return [*store.notes(), f"{count}, {sum(seconds) / 60:.1f} minutes, in windows of {args.windows:g} s"]
+    short = sum(s < args.seconds - 0.5 / store.sample_rate for s in seconds)
+    return [*store.notes(), f"{count} of {args.seconds:g} s: {short} followed by zeros"]
 
 
 def conduct(
@@ -232,11 +225,6 @@ def _record(args: argparse.Namespace, notes: list[str]) -> None:
         "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "notes": notes,
-        "versions": {
-            "learnable_frontends": learnable_frontends.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        },
+        **describe_machine(),
     }
     write_whole(args.out / "command.json", json.dumps(record, indent=2) + "\n")

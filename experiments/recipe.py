@@ -76,8 +76,7 @@ def _work(args: argparse.Namespace) -> None:
     variants = [Variant(name, partial(settings, name)) for name in names]
     runs = make_runs(base, variants, folds, args.seeds, out)
     store.claim(out / "clips.csv")
-    notes = [*store.catalog.notes, *(f"left out {line}" for line in store.catalog.skipped), *store.repeated()]
-    print("\n".join([*notes, f"{len(store)} clips in {len(store.catalog.classes)} classes"]))
+    print("\n".join([*store.notes(), f"{len(store)} clips in {len(store.catalog.classes)} classes"]))
     results = run_grid(runs, out / "clips.csv", jobs=args.jobs, cluster=args.cluster)
     from experiments.paper_figures import draw  # here: it loads slowly, and refusals need none of it
     from experiments.reporting import report_recipe

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +104,17 @@ def claim_settings(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         BadDataError: If they are others; the message names each.
     """
+    text = json.dumps(settings, indent=1) + "\n"
+    if check_settings(path, settings) != json.loads(text):
+        write_whole(path, text)
+
+
+def check_settings(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the settings of a record, ``None`` if there is none, or refuse others as `claim_settings` does."""
     if not path.exists():
-        write_whole(path, json.dumps(settings, indent=1) + "\n")
-        return
-    before, now = flatten(read_json(path)), flatten(json.loads(json.dumps(settings)))
+        return None
+    kept = read_json(path)
+    before, now = flatten(kept), flatten(json.loads(json.dumps(settings)))
     changed = [
         f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
         for name in sorted(before.keys() | now.keys())
@@ -112,9 +122,17 @@ def claim_settings(path: Path, settings: Mapping[str, Any]) -> None:
     ]
     if changed:
         lines = "\n  ".join(changed)
-        raise BadDataError(f"{path.parent} has a run with other settings (name another folder):\n  {lines}")
-    if before != now:
-        write_whole(path, json.dumps(settings, indent=1) + "\n")
+        raise BadDataError(f"{path.parent} was begun with other settings (name another folder):\n  {lines}")
+    return kept
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what numbers depend on beside settings and clips: the versions of libraries, and the machine."""
+    versions = {name: version(name) for name in ("learnable_frontends", "torch", "lightning", "numpy")}
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
 
 
 def flatten(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -183,18 +201,11 @@ def open_test_clips(result: Result) -> Any:
     Raises:
         BadDataError: If they cannot be used, or are others by now.
     """
-    from experiments.data.module import Clips
+    from experiments.data.module import open_clips
     from experiments.data.store import open_store
 
     data = read_json(result.folder / CONFIG)["data"]
     store, (fold, _, digest) = open_store(data), result.key
     if store.digest(fold) != digest:
         raise BadDataError(f"{result.folder} was tested on other clips than fold {fold} of {data['root']} has now")
-    window = data.get("window")
-    length = data.get("seconds") if window is None else window
-    return Clips(
-        store,
-        [i for i, clip in enumerate(store.catalog.clips) if clip.fold == fold],
-        length=None if length is None else round(length * store.sample_rate),
-        windows=window is not None,
-    )
+    return open_clips(store, {fold}, data.get("seconds"), data.get("window"))

@@ -68,7 +68,7 @@ def test_a_comparison_leaves_tables_pictures_and_models_and_does_not_run_twice(a
 def test_other_settings_are_refused_in_the_same_folder(again, capsys):
     assert run(again / "out", again / "set", "--frontends", "mel", "--lr", "0.1") == 2
     said = capsys.readouterr().err
-    assert "has a run with other settings (name another folder)" in said
+    assert "was begun with other settings (name another folder)" in said
     assert "model.optimizer.init_args.lr: 0.002 before, 0.1 now" in said
 
 

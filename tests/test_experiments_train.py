@@ -176,7 +176,7 @@ def test_urban_sounds_are_trained_in_stages_and_the_run_is_in_its_folder(urban, 
 
     assert fit(tmp_path / "run", {**settings, "seed_everything": 1}) == 2
     said = capsys.readouterr().err
-    assert "has a run with other settings" in said
+    assert "was begun with other settings" in said
     assert "seed_everything: 0 before, 1 now" in said
 
 

@@ -96,6 +96,14 @@ class Clips(Dataset[Example]):
         return self.store.read(i, start, length)
 
 
+def open_clips(store: Store, folds: set[str], seconds: float | None, window: float | None, **options: Any) -> Clips:
+    """Open the clips of some folds, as `ClipData` has their lengths; ``options`` are those of `Clips` in training."""
+    length = seconds if window is None else window
+    samples = None if length is None else round(length * store.sample_rate)
+    clips = [i for i, clip in enumerate(store.catalog.clips) if clip.fold in folds]
+    return Clips(store, clips, length=samples, windows=window is not None, **options)
+
+
 def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
     """Make a batch, shorter waveforms followed by zeros."""
     lengths = [len(waveform) for waveform, _, _ in examples]
@@ -200,7 +208,7 @@ class ClipData(LightningDataModule):
             self.augmentation.correction = correction(self.catalog, self.store.read)
             if self.augmentation.correction is None:
                 raise BadDataError(f"{self.root} has no training clips of device {REFERENCE} and another at once")
-        if stage == "predict" and not self._clips({BLIND}):
+        if stage == "predict" and all(clip.fold != BLIND for clip in self.catalog.clips):
             raise BadDataError("options.blind must be the folder of a set without labels to predict, got none")
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -234,21 +242,11 @@ class ClipData(LightningDataModule):
             names = ("root", "dataset", "options", "sample_rate", "cache", "seconds", "copies", "skip_bad", "test_fold")
             self.store = open_store({name: getattr(self, name) for name in names})
 
-    def _clips(self, folds: set[str]) -> list[int]:
-        return [i for i, clip in enumerate(self.catalog.clips) if clip.fold in folds]
-
     def _loader(self, folds: set[str], *, training: bool = False) -> DataLoader[Any]:
-        length = self.seconds if self.window is None else self.window
-        data = Clips(
-            self.store,
-            self._clips(folds),
-            length=None if length is None else round(length * self.sample_rate),
-            windows=self.window is not None,
-            training=training,
-            rotate=self.rotate,
-            augmentation=self.augmentation if training else None,
-            seed=self.seed,
-        )
+        how: dict[str, Any] = {}
+        if training:
+            how = {"training": True, "rotate": self.rotate, "augmentation": self.augmentation, "seed": self.seed}
+        data = open_clips(self.store, folds, self.seconds, self.window, **how)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         drawn = {"seed": self.seed, "batch_size": self.batch_size} if training else {}
         sampler = EpochSampler(len(data), rank=rank, world=world, **drawn)

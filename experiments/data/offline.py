@@ -9,7 +9,6 @@ table, augmented.csv (file, source, label, copy, test_fold), and a FLAC file for
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import sys
@@ -22,16 +21,16 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from experiments.arguments import make_parser
+from experiments.arguments import make_parser, not_negative_int, positive_int
 from experiments.data.augmentation import WaveformAugmentation
 from experiments.data.catalog import BLIND, COPIES, READERS, another, by_label, read_catalog
 from experiments.data.reading import decode, duration
 from experiments.data.spectrum_correction import REFERENCE, correction
 from experiments.data.store import GIB
-from experiments.files import BadDataError, check_folder, check_positive, command, write_table, write_whole
+from experiments.files import BadDataError, check_folder, command, write_table, write_whole
+from experiments.runs import SETTINGS, check_settings, claim_settings
 
 BYTES = 2  # a sample of 16-bit FLAC, at most
-SETTINGS = "settings.json"
 
 
 class Copy(NamedTuple):
@@ -85,9 +84,7 @@ def write_copies(
     """
     settings = {"dataset": dataset, "root": str(root.resolve()), "test_fold": test_fold}
     settings |= {"sample_rate": str(sample_rate), "seed": str(seed)}
-    kept = out / SETTINGS
-    if kept.exists() and (before := json.loads(kept.read_text(encoding="utf-8"))) != settings:
-        raise BadDataError(f"{out} has copies made with {before}, not with {settings} (name another folder)")
+    check_settings(out / SETTINGS, settings)
     catalog = read_catalog(dataset, root)
     if test_fold not in catalog.folds:
         raise BadDataError(f"--test_fold must be one of {catalog.folds}, got {test_fold!r}")
@@ -117,7 +114,7 @@ def write_copies(
         print("nothing written: --yes writes")
         return
     check_folder("out", out)
-    write_whole(kept, json.dumps(settings))
+    claim_settings(out / SETTINGS, settings)
     if todo:
         taps = correction(catalog, lambda i: _decode(clips[i].path, sample_rate))
         augment = WaveformAugmentation(sample_rate, correction=taps, seed=seed)
@@ -165,18 +162,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path, help="folder of the data set")
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--test_fold", default="test", help="fold that is left alone (default: %(default)s)")
-    parser.add_argument("--copies", type=int, default=5, help="of each training clip (default: %(default)s)")
-    parser.add_argument("--sample_rate", type=int, default=44100, help="in Hz (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all changes (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--copies", type=positive_int, default=5, help="of each training clip (default: %(default)s)")
+    parser.add_argument("--sample_rate", type=positive_int, default=44100, help="in Hz (default: %(default)s)")
+    parser.add_argument("--seed", type=not_negative_int, default=0, help="of all changes (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: one a core)"
+    )
     parser.add_argument("--yes", action="store_true", help="write")
     options = vars(parser.parse_args(arguments))
-
-    def work() -> None:
-        check_positive(options, "copies", "sample_rate", "jobs")
-        write_copies(**options)
-
-    return command(work, "experiments.data.offline")
+    return command(lambda: write_copies(**options), "experiments.data.offline")
 
 
 if __name__ == "__main__":

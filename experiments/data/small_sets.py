@@ -15,11 +15,11 @@ import soundfile
 from scipy.signal import lfilter
 from tqdm import tqdm
 
-from experiments.arguments import make_parser
+from experiments.arguments import make_parser, not_negative_int, positive, positive_int
 from experiments.data import dcase2020_task1a as tau
 from experiments.data import urbansound8k as urban
 from experiments.data.synthetic import SOUNDS, make_clip
-from experiments.files import check_positive, command, write_table
+from experiments.files import command, write_table
 
 # Of UrbanSound8K's files: rate, channels, encoding.
 KINDS = ((44100, 2, "PCM_16"), (48000, 2, "PCM_24"), (22050, 1, "PCM_16"), (96000, 2, "PCM_24"), (44100, 1, "FLOAT"))
@@ -113,17 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("dcase2020_task1a", make_dcase2020_task1a, "places", "scene and part", 10.0),
     ):
         one = sets.add_parser(name)
-        one.set_defaults(make=make, count=count)
+        one.set_defaults(make=make)
         one.add_argument("root", type=Path, help="folder to make the set in")
-        one.add_argument(f"--{count}", type=int, default=1, help=f"of each {of} (default: %(default)s)")
-        one.add_argument("--seconds", type=float, default=seconds, help="longest clip (default: %(default)s)")
-        one.add_argument("--seed", type=int, default=0, help="the same makes the same set (default: %(default)s)")
+        one.add_argument(f"--{count}", type=positive_int, default=1, help=f"of each {of} (default: %(default)s)")
+        one.add_argument("--seconds", type=positive, default=seconds, help="longest clip (default: %(default)s)")
+        one.add_argument("--seed", type=not_negative_int, default=0, help="of all sounds (default: %(default)s)")
     one.add_argument("--blind", type=Path, help="folder of an evaluation set to make too, without labels")
     options = vars(parser.parse_args(arguments))
-    make, count = options.pop("make"), options.pop("count")
+    make = options.pop("make")
 
     def work() -> None:
-        check_positive(options, count, "seconds")
         make(**options)
         print(options["root"])
 

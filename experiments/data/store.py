@@ -83,7 +83,11 @@ class Store:
         count = stop - first - start if length is None else min(length, stop - first - start)
         return np.fromfile(self._file, np.float32, count=count, offset=4 * (first + start))
 
-    def repeated(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """What a reader of results should know of the clips, a line each: of their set, what is left out, copies."""
+        return [*self.catalog.notes, *(f"left out {line}" for line in self.catalog.skipped), *self._repeated()]
+
+    def _repeated(self) -> list[str]:
         """Name clips of equal content that are in two classes or folds, a line for each content."""
         found: dict[str, list[int]] = defaultdict(list)
         for i, content in enumerate(self.hashes):
@@ -104,7 +108,7 @@ class Store:
         return [
             (
                 catalog.name(i),
-                "" if clip.label is None else catalog.classes[clip.label],
+                self._class(clip),
                 clip.fold,
                 f"{self.length(i) / self.sample_rate:.6g}",
                 str(clip.path.stat().st_size),
@@ -141,8 +145,15 @@ class Store:
 
     def digest(self, fold: str) -> str:
         """Name for the clips of a fold by their files, classes and contents."""
-        own = sorted((row[0], row[1], row[5]) for row in self.rows() if row[2] == fold)
+        own = sorted(
+            (self.catalog.name(i), self._class(clip), self.hashes[i])
+            for i, clip in enumerate(self.catalog.clips)
+            if clip.fold == fold
+        )
         return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
+
+    def _class(self, clip: Clip) -> str:
+        return "" if clip.label is None else self.catalog.classes[clip.label]
 
     def _write(self, clips: tuple[Clip, ...], file: Path, index: Path) -> dict[str, Any]:
         limit = float("inf") if self._seconds is None else self._seconds

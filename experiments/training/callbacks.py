@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-import learnable_frontends
 from experiments.figures import draw_confusion
 from experiments.files import write_rows, write_table, write_whole
-from experiments.runs import CHECKPOINT, EPOCHS, FRONTEND, NETWORK, PREDICTIONS, RESULT
+from experiments.runs import CHECKPOINT, EPOCHS, FRONTEND, NETWORK, PREDICTIONS, RESULT, describe_machine
 from learnable_frontends import MultiHeadRelevance
 from learnable_frontends.analysis import movement
 from learnable_frontends.lightning import FrontendMonitor
@@ -218,13 +215,9 @@ def describe_start(trainer: Trainer, seed: int) -> dict[str, Any]:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
-        "versions": {
-            "python": platform.python_version(),
-            "learnable_frontends": learnable_frontends.__version__,
-            **{name: version(name) for name in ("torch", "lightning", "numpy")},
-        },
+        **describe_machine(),
         "commit": commit,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {trainer.accelerator.name()}",
+        "accelerator": trainer.accelerator.name(),
         "processes": trainer.world_size,
         "clips": len(catalog.clips),
         "notes": list(catalog.notes),
