@@ -66,18 +66,6 @@ def batches():
         yield torch.randn(batch, time, generator=generator)
 
 
-class Classifier(nn.Module):
-    """A front-end with a classifier behind it."""
-
-    def __init__(self, frontend):
-        super().__init__()
-        self.frontend, self.normalize = frontend, nn.BatchNorm1d(frontend.n_filters)
-        self.network = nn.Conv1d(frontend.n_filters, 5, 3)
-
-    def forward(self, waveform):
-        return self.network(self.normalize(self.frontend(waveform))).amax(-1)
-
-
 with_heads = pytest.mark.parametrize(("family", "heads"), [case for case in CASES if case[1] is not None], ids=named)
 
 
@@ -148,18 +136,6 @@ def test_an_exported_program_is_saved_and_loaded(family, heads, frozen, transfor
         assert_close(loaded(waveform), frontend(waveform), **CLOSE)
 
 
-@needs_compiler
-def test_an_aot_inductor_package_runs(tmp_path):
-    frontend = make(CosGaussFilterbank, {}).eval().freeze()
-    dynamic = ({0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("time", min=200, max=100_000)},)
-    program = torch.export.export(frontend, (torch.randn(2, 4000),), dynamic_shapes=dynamic)
-    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "frontend.pt2"))
-    loaded = torch._inductor.aoti_load_package(path)
-    with torch.no_grad():
-        for waveform in batches():
-            assert_close(loaded(waveform), frontend(waveform), **CLOSE)
-
-
 def run_onnx(module, waveforms, path):
     """Export with dynamic batch and time, and run on each of ``waveforms``."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
@@ -175,16 +151,6 @@ def run_onnx(module, waveforms, path):
     return [torch.from_numpy(session.run(None, {name: waveform.numpy()})[0]) for waveform in waveforms], operators
 
 
-@pytest.mark.parametrize(("family", "heads"), [(SincFilterbank, None), *CASES[len(FAMILIES) :]], ids=named)
-def test_onnx_by_matrix_products_is_exact_at_lengths_never_seen(family, heads, tmp_path):
-    frontend = make(family, heads, 44100 if heads is None else 16000, 40).eval().freeze().set_transform("matmul")
-    waveforms = list(batches())
-    results, operators = run_onnx(frontend, waveforms, tmp_path / "frontend.onnx")
-    assert not operators & {"DFT", "STFT"}
-    for waveform, result in zip(waveforms, results, strict=True):
-        assert_close(result, frontend(waveform).detach(), rtol=0, atol=1e-4)
-
-
 @pytest.mark.parametrize("family", [LearnableMelFilterbank, SincFilterbank, GaborFilterbank])
 def test_onnx_with_its_own_transform_is_close(family, tmp_path):
     frontend = make(family, None, 16000, 40).eval()
@@ -193,15 +159,6 @@ def test_onnx_with_its_own_transform_is_close(family, tmp_path):
     assert "DFT" in operators
     for waveform, result in zip(waveforms, results, strict=True):
         assert_close(result, frontend(waveform).detach(), rtol=0, atol=2e-3)
-
-
-def test_onnx_of_a_whole_classifier(tmp_path):
-    model = Classifier(make(CosGaussFilterbank, {}, 16000, 40)).eval()
-    model.frontend.freeze().set_transform("matmul")
-    waveforms = list(batches())
-    results, _ = run_onnx(model, waveforms, tmp_path / "classifier.onnx")
-    for waveform, result in zip(waveforms, results, strict=True):
-        assert_close(result, model(waveform).detach(), rtol=0, atol=1e-4)
 
 
 @cases

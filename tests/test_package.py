@@ -55,6 +55,9 @@ LAYERS = [
     {"pretrained.writing"},
     {"pretrained.hub"},
     {"pretrained"},
+    {"deployment.description", "deployment.exporters"},
+    {"deployment.deploying"},
+    {"deployment"},
 ]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path

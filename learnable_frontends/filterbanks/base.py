@@ -157,11 +157,11 @@ class Filterbank(FramedSpectra):
         if not torch.compiler.is_compiling() and not flat.numel():  # transforms refuse an empty batch
             return flat.new_zeros(*lead, self.n_filters, self.framing.cut(flat, padding).shape[1])
         with without_autocast(exact.device.type):
-            energies = self.frame_energies(self.framing.cut(flat, padding))
+            energies = self.frame_energies(self._cut(flat, padding))
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        """Energies of frames not yet windowed: ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``."""
         weights = self._current_weights(frames)
         return over_blocks(lambda block: band_energies(self.spectrum(block), weights), frames)
 
@@ -173,10 +173,13 @@ class Filterbank(FramedSpectra):
         """
 
     def _current_weights(self, like: Tensor) -> Tensor:
+        def made() -> Tensor:
+            return self._in_order(self.weights(like))
+
         if not self._frozen:
-            return self.weights(like)
+            return made()
         parameters = [parameter for name in self._roles for parameter in held(self, name)]
-        return self._kept.get(lambda: self.weights(like), parameters, like.dtype, like.device)
+        return self._kept.get(made, parameters, like.dtype, like.device, self._transform)
 
     def resume(
         self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False

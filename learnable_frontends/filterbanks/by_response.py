@@ -110,7 +110,7 @@ class ResponseFilterbank(Filterbank):
         return self.response(self._constants.like("bins", like)).to(like.dtype)
 
     def spectrum(self, frames: Tensor) -> Tensor:
-        """Spectrum of frames not yet windowed, ``(..., n_fft)`` to ``(..., n_fft // 2 + 1)``, to the chosen power."""
+        """Spectrum of frames not yet windowed, ``(..., bins)``, to the chosen power."""
         power = super().spectrum(frames)
         if self.power_offset:
             power = power + self.power_offset

@@ -52,10 +52,21 @@ class Framing:
         """Samples of a waveform that a frame depends on."""
         return self.frame_length - self.tail
 
-    def cut(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
-        """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, a view, not windowed."""
+    @property
+    def window(self) -> slice:
+        """Samples of a frame that the window lets through."""
+        return slice(self.window_start, self.window_start + self.win_length)
+
+    def cut(self, waveform: Tensor, padding: tuple[int, int], *, inside: slice | None = None) -> Tensor:
+        """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, or what is inside of them."""
         frames = frame(
-            waveform, self.frame_length, self.hop_length, padding=padding, pad_mode=self.pad_mode, tail=self.tail
+            waveform,
+            self.frame_length,
+            self.hop_length,
+            padding=padding,
+            pad_mode=self.pad_mode,
+            tail=self.tail,
+            inside=inside,
         )
         return frames[:, :-1] if self.drop_last else frames
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,9 +15,11 @@ from learnable_frontends._stages import apply_stage, check_streams, counts_behin
 from learnable_frontends.filterbanks.fingerprint import Fingerprinted
 from learnable_frontends.filterbanks.framing import Framing
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import dft_bases, power_spectrum, power_spectrum_by_matmul
+from learnable_frontends.functional import dft_factors, power_spectrum, power_spectrum_by_matmul
 
-__all__ = ["FramedSpectra"]
+__all__ = ["DFT", "FramedSpectra"]
+
+DFT = ("dft_first", "dft_second", "dft_order")  # constants that are there with `Frontend.set_transform` alone
 
 
 class FramedSpectra(Fingerprinted, Frontend):
@@ -68,19 +71,29 @@ class FramedSpectra(Fingerprinted, Frontend):
         self.framing.check_samples(exact, lengths)
         return exact, lengths
 
+    def _cut(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
+        """Cut ``(batch, time)`` into what `spectrum` takes: frames for an FFT, else what the window lets through."""
+        whole = self._transform == "fft" and self.frame_stages is None
+        return self.framing.cut(waveform, padding, inside=None if whole else self.framing.window)
+
     def spectrum(self, frames: Tensor) -> Tensor:
-        """Power spectrum of frames not yet windowed: ``(..., frame_length)`` to ``(..., n_fft // 2 + 1)``."""
-        window = self._constants.like("frame_window", frames)
-        inside = slice(self.framing.window_start, self.framing.window_start + self.win_length)
+        """Power spectrum of frames not yet windowed, ``(..., bins)``; see `_in_order`."""
         if self.frame_stages is not None:
-            frames = self.frame_stages(frames[..., inside])
-        elif self._transform == "matmul":
-            frames = frames[..., inside]
+            frames = self.frame_stages(frames)
         if self._transform == "matmul":
-            return power_spectrum_by_matmul(frames * window[inside], self._constants.like("dft_bases", frames))
+            factors = (self._constants.like(name, frames) for name in DFT[:2])
+            return power_spectrum_by_matmul(frames * self._constants.like("window", frames), *factors)
+        inside = self.framing.window
         if frames.shape[-1] < self.framing.frame_length:
             frames = F.pad(frames, (inside.start, self.framing.frame_length - inside.stop))
-        return power_spectrum(frames, self.n_fft, window)
+        return power_spectrum(frames, self.n_fft, self._constants.like("frame_window", frames))
+
+    def _in_order(self, weights: Tensor) -> Tensor:
+        """Weights of bins, ``(n_filters, n_fft // 2 + 1)``, in the order in which `spectrum` has them."""
+        if self._transform == "fft":
+            return weights
+        order = self._constants.tensor(DFT[2], torch.int64, weights.device)
+        return F.pad(weights, (0, 1)).index_select(-1, order)  # bins that are there twice count once
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
@@ -127,7 +140,9 @@ class FramedSpectra(Fingerprinted, Frontend):
         return ready, {"inputs": inputs, "held": held, "skipped": skipped}
 
     def _set_transform(self, transform: str) -> None:
-        if transform == "matmul" and "dft_bases" not in self._constants:
+        if transform == "matmul" and DFT[0] not in self._constants:
             with exact_construction():
-                self._constants["dft_bases"] = dft_bases(self.win_length, self.n_fft)
+                for name, factor in zip(DFT, dft_factors(self.win_length, self.n_fft), strict=True):
+                    self._constants[name] = factor
         self._transform = transform
+        self._after_freezing()

@@ -12,7 +12,8 @@ from learnable_frontends.functional.energies import band_energies, conv_energies
 from learnable_frontends.functional.framing import frame, over_blocks, pad_each
 from learnable_frontends.functional.scales import hz_to_scale, scale_slope, scale_to_hz, spaced_centers, spaced_edges
 from learnable_frontends.functional.spectra import (
-    dft_bases,
+    DFTFactors,
+    dft_factors,
     even_kernel_response,
     kernel_response,
     next_fast_length,
@@ -21,11 +22,12 @@ from learnable_frontends.functional.spectra import (
 )
 
 __all__ = [
+    "DFTFactors",
     "band_energies",
     "bounded",
     "bounded_log_factor",
     "conv_energies",
-    "dft_bases",
+    "dft_factors",
     "even_kernel_response",
     "even_ramp",
     "frame",

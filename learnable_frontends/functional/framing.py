@@ -23,6 +23,7 @@ def frame(
     padding: tuple[int, int] = (0, 0),
     pad_mode: str = "reflect",
     tail: int = 0,
+    inside: slice | None = None,
 ) -> Tensor:
     """Cut a waveform into overlapping frames.
 
@@ -33,10 +34,11 @@ def frame(
         padding: Samples added before and after.
         pad_mode: How they are made: a mode of `torch.nn.functional.pad`.
         tail: Zeros added after that, for frames that reach past the window they are multiplied with.
+        inside: Samples of each frame that are wanted; ``None`` for all ``frame_length``.
 
     Returns:
-        A view, shape ``(batch, frames, frame_length)``, with ``frames = 1 + (time + sum(padding) + tail -
-        frame_length) // hop_length``.
+        Shape ``(batch, frames, frame_length)``, with ``frames = 1 + (time + sum(padding) + tail - frame_length) //
+        hop_length``: a view, but in a program for ONNX, which has none.
 
     Example:
         >>> frame(torch.arange(6.0)[None], 4, 2)
@@ -53,7 +55,28 @@ def frame(
             waveform = F.pad(waveform, padding, mode=pad_mode)
         if tail:
             waveform = F.pad(waveform, (0, tail))
+    if inside is not None:
+        waveform = waveform[:, inside.start : waveform.shape[1] - (frame_length - inside.stop)]
+        frame_length = inside.stop - inside.start
+    if torch.onnx.is_in_onnx_export():
+        return _frames_of_rows(waveform, frame_length, hop_length)
     return waveform.unfold(-1, frame_length, hop_length)
+
+
+def _frames_of_rows(waveform: Tensor, frame_length: int, hop_length: int) -> Tensor:
+    """Cut frames out of rows of a hop each.
+
+    A view becomes a gathering of single numbers in ONNX, which takes longer than all the rest.
+    """
+    rows = -(-frame_length // hop_length)
+    frames = 1 + (waveform.shape[-1] - frame_length) // hop_length
+    # A row more than is used, so that any number of samples is filled up: cutting would make a program of one number.
+    padded = F.pad(waveform, (0, (frames + rows) * hop_length - waveform.shape[-1]))
+    of_hops = padded.unflatten(-1, (-1, hop_length))
+    place = torch.arange(frames, device=waveform.device)[:, None] + torch.arange(rows, device=waveform.device)
+    gathered = of_hops.index_select(1, place.flatten()).flatten(1).unflatten(-1, (-1, rows * hop_length))
+    cut: Tensor = gathered[..., :frame_length]
+    return cut
 
 
 def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mode: str) -> Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
-    "dft_bases",
+    "DFTFactors",
+    "dft_factors",
     "even_kernel_response",
     "kernel_response",
     "next_fast_length",
@@ -69,50 +71,95 @@ def power_spectrum(frames: Tensor, n_fft: int, window: Tensor | None = None) -> 
     return power
 
 
-def dft_bases(samples: int, n_fft: int) -> Tensor:
+class DFTFactors(NamedTuple):
+    """The matrices of `power_spectrum_by_matmul`, float64.
+
+    Attributes:
+        first: Transforms of a part of the samples: real and imaginary parts of ``n1 // 2 + 1`` frequencies in turn,
+            shape ``(2 * (n1 // 2 + 1), rows)``.
+        second: For each of these frequencies, the transform of the rest and the twiddle factors between the two, shape
+            ``(n1 // 2 + 1, 2 * n2, 2 * n2)``.
+        order: The bin of each column of the power spectrum, or ``n_fft // 2 + 1`` for a column that is another one's
+            mirror image, shape ``((n1 // 2 + 1) * n2,)``, whole numbers.
+    """
+
+    first: Tensor
+    second: Tensor
+    order: Tensor
+
+
+def dft_factors(samples: int, n_fft: int) -> DFTFactors:
     """Return the matrices of `power_spectrum_by_matmul`.
 
+    A transform of ``n_fft = n1 * n2`` samples is ``n2`` transforms of ``n1`` samples, factors of unit magnitude, and
+    ``n1`` transforms of ``n2`` samples. Of real samples half of the latter are enough: the others mirror them. The two
+    lengths are those with the fewest multiplications.
+
     Args:
-        samples: Samples of each frame.
+        samples: Samples of each frame, at most ``n_fft``.
         n_fft: Transform length in samples.
 
-    Returns:
-        Cosines and sines about the middle of a frame for half of it, shape ``(2, (samples + 1) // 2, n_fft // 2 +
-        1)``, float64.
-
     Example:
-        >>> dft_bases(2, 4)[0].square().round(decimals=4)
-        tensor([[1.0000, 0.5000, 0.0000]], dtype=torch.float64)
+        >>> [matrix.shape for matrix in dft_factors(2048, 2880)]
+        [torch.Size([92, 64]), torch.Size([46, 64, 64]), torch.Size([1472])]
+
+    Source: Cooley and Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965.
     """
-    time = torch.arange(-(-samples // 2), dtype=torch.float64) - (samples - 1) / 2
-    phase = (2 * math.pi / n_fft) * torch.outer(time, torch.arange(n_fft // 2 + 1, dtype=torch.float64))
-    bases = torch.stack([phase.cos(), phase.sin()])
-    if samples % 2:
-        bases[0, -1] /= 2  # the middle sample meets itself
-    return bases
+
+    def multiplications(n1: int) -> int:
+        n2 = n_fft // n1
+        return (n1 // 2 + 1) * (2 * -(-samples // n2) * n2 + 4 * n2 * n2)
+
+    n1 = min((n for n in range(1, n_fft + 1) if n_fft % n == 0), key=multiplications)
+    n2, half = n_fft // n1, n1 // 2 + 1
+    rows, low, high = (torch.arange(n, dtype=torch.float64) for n in (-(-samples // n2), half, n2))
+    turns = torch.outer(low, rows) / n1
+    first = torch.stack([_cosine(turns), -_sine(turns)], 1).flatten(0, 1)
+    turns = low[:, None, None] * high[:, None] / n_fft + torch.outer(high, high) / n2
+    cosine, sine = _cosine(turns), _sine(turns)
+    second = torch.cat([torch.cat([cosine, -sine], -1), torch.cat([sine, cosine], -1)], 1)
+    bins = torch.arange(n_fft // 2 + 1)
+    found = torch.where(bins % n1 < half, bins, n_fft - bins)  # itself, or its mirror image
+    order = torch.full((half * n2,), len(bins))
+    order[(found % n1) * n2 + found // n1 % n2] = bins
+    return DFTFactors(first, second, order)
 
 
-def power_spectrum_by_matmul(frames: Tensor, bases: Tensor) -> Tensor:
-    """Squared magnitude of the one-sided spectrum of each frame, by two matrix products in place of an FFT.
+def _cosine(turns: Tensor) -> Tensor:
+    return (2 * math.pi * turns.remainder(1.0)).cos()
 
-    For runtimes whose FFT is missing, slow or inexact. Folded about its middle a frame has an even and an odd part,
-    half as long, which meet cosines and sines alone.
+
+def _sine(turns: Tensor) -> Tensor:
+    return (2 * math.pi * turns.remainder(1.0)).sin()
+
+
+def power_spectrum_by_matmul(frames: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Squared magnitude of the spectrum of each frame, by two small matrix products in place of an FFT.
+
+    For runtimes whose FFT is missing, slow or inexact.
 
     Args:
         frames: Windowed, shape ``(..., samples)``.
-        bases: What `dft_bases` returns for ``samples``, of the type of the frames.
+        first: As `dft_factors` returns it for ``samples``, of the type of the frames.
+        second: Likewise.
 
     Returns:
-        Power, shape ``(..., n_fft // 2 + 1)``, as `power_spectrum`.
+        Power, shape ``(..., columns)``: the bins of `power_spectrum` in the order of `DFTFactors`, and a few twice.
 
     Example:
-        >>> power_spectrum_by_matmul(torch.ones(4), dft_bases(4, 4).float()).round(decimals=5).abs()
-        tensor([16.,  0.,  0.])
+        >>> first, second, order = dft_factors(4, 4)
+        >>> power = power_spectrum_by_matmul(torch.ones(4), first.float(), second.float())
+        >>> [f"{float(power[order == bin]):.1f}" for bin in range(3)]
+        ['16.0', '0.0', '0.0']
     """
-    half = bases.shape[1]
-    before, after = frames[..., :half], frames[..., -half:].flip(-1)
-    power: Tensor = ((before + after) @ bases[0]).square() + ((before - after) @ bases[1]).square()
-    return power
+    rows, half, n2 = first.shape[1], second.shape[0], second.shape[-1] // 2
+    if rows * n2 != frames.shape[-1]:
+        frames = F.pad(frames, (0, rows * n2 - frames.shape[-1]))
+    # Real and imaginary parts of a frequency are neighbors: rows of the second product as they are.
+    parts = (first @ frames.reshape(-1, rows, n2)).reshape(-1, half, 2 * n2)
+    spectrum = (parts.transpose(0, 1) @ second).square()
+    power = (spectrum[..., :n2] + spectrum[..., n2:]).transpose(0, 1)
+    return power.reshape(*frames.shape[:-1], half * n2)
 
 
 def kernel_response(kernels: Tensor, n_fft: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from learnable_frontends import Filterbank
 from learnable_frontends._constants import Constants
+from learnable_frontends.filterbanks.spectra import DFT
 
 __all__ = ["constants_of", "plain_defaults", "required_constants", "tensors_to_store"]
 
@@ -45,7 +46,7 @@ def tensors_to_store(frontend: nn.Module, made: nn.Module) -> dict[str, Tensor]:
     state, blanks = frontend.state_dict(), made.state_dict()
     constants, remade = constants_of(frontend), constants_of(made)
     # The matrices of `Frontend.set_transform` are there or not by choice; a loaded front-end has the FFT.
-    chosen = {key for key, (_, name) in constants.items() if name == "dft_bases"} - remade.keys()
+    chosen = {key for key, (_, name) in constants.items() if name in DFT} - remade.keys()
     odd = (state.keys() ^ blanks.keys()) | ((constants.keys() - chosen) ^ remade.keys())
     odd |= {name for name in state.keys() & blanks.keys() if state[name].shape != blanks[name].shape}
     for key in constants.keys() & remade.keys():

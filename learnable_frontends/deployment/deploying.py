@@ -1,0 +1,198 @@
+"""The one call: a model is copied, frozen, exported, and its file is run and compared."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from learnable_frontends._checks import number
+from learnable_frontends.deployment.description import describe
+from learnable_frontends.deployment.exporters import EXPORTERS, flat, quietly
+from learnable_frontends.frontend import Frontend
+
+__all__ = ["Deployed", "deploy"]
+
+KINDS = {"onnx": ".onnx", "program": ".pt2", "package": ".pt2"}  # and the suffixes of their files
+EXTRA = 'onnx, onnxruntime and onnxscript are needed: pip install "learnable-frontends[onnx]"'
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A file that `deploy` wrote, and what it was seen to do.
+
+    Attributes:
+        path: The file.
+        kind: ``"onnx"``, ``"program"`` or ``"package"``.
+        difference: Largest difference between its outputs and the model's, in units of the outputs, or of the largest
+            number of an output that is more than one.
+        shapes: Shapes of the waveforms on which they were compared.
+        metadata: What the file says of itself, by name.
+    """
+
+    path: Path
+    kind: str
+    difference: float
+    shapes: tuple[tuple[int, int], ...]
+    metadata: dict[str, str]
+
+    def __str__(self) -> str:
+        clips = ", ".join(f"{batch} x {time}" for batch, time in self.shapes)
+        return f"{self.path}: differs from the model by at most {self.difference:.1e} (clips x samples: {clips})"
+
+
+def deploy(
+    model: nn.Module,
+    path: str | Path,
+    kind: str | None = None,
+    *,
+    lengths: bool = False,
+    seconds: float = 1.0,
+    tolerance: float = 1e-3,
+) -> Deployed:
+    """Write a model that takes waveforms as a file, run the file on waveforms of other lengths, and compare.
+
+    A copy of the model, on the CPU and in evaluation mode, is exported for any number of clips and samples, with its
+    filters frozen; for ONNX spectra are made by matrix products, since onnxruntime's own transform is slow and inexact.
+    The model stays as it is. A file whose outputs differ is not kept.
+
+    Args:
+        model: A front-end, or any module with front-ends inside, from ``(batch, time)`` to a tensor, or to a tuple,
+            list or dictionary of tensors.
+        path: File to write.
+        kind: ``"onnx"``, for onnxruntime and others; ``"program"``, for `torch.export.load`; ``"package"``, machine
+            code of AOTInductor for `torch._inductor.aoti_load_package`, which needs a C++ compiler. ``None`` goes by
+            the suffix: ``.onnx`` or ``.pt2``, a program.
+        lengths: Whether the file takes a second input too, the samples of each clip, as `Frontend.forward` does.
+        seconds: Length of the waveforms that are traced; those that it is tried on are up to twice as long. Of a model
+            that takes one length only, that length.
+        tolerance: Difference that is accepted; see `Deployed.difference`.
+
+    Returns:
+        Where it is, how far it differs, and its metadata: sample rate, input, bands and hop of each front-end. An ONNX
+        file has them as ``metadata_props``, a program as an extra file ``frontend.json``, a package as its metadata.
+
+    Raises:
+        TypeError: If ``model`` is not a module.
+        ValueError: If it has no front-end, front-ends of several sample rates, or numbers that are not float32; or if
+            another argument breaks its rule.
+        ModuleNotFoundError: If ``kind="onnx"`` and the extra ``[onnx]`` is not installed.
+        RuntimeError: If the model cannot be exported for any number of clips and samples; or if the outputs of the
+            file differ by more than ``tolerance``, or are not finite where the model's are.
+
+    Example:
+        >>> import tempfile
+        >>> from learnable_frontends import CosGaussFilterbank
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     deployed = deploy(CosGaussFilterbank(16000, n_filters=40), f"{folder}/frontend.pt2")
+        >>> deployed.kind, deployed.difference < 1e-5, deployed.metadata["sample_rate"]
+        ('program', True, '16000')
+    """
+    path = Path(path)
+    kind = _kind(path, kind)
+    frontends, sample_rate = _frontends(model)
+    seconds = number("seconds", seconds, above=0, hint="of the waveforms that are traced")
+    tolerance = number("tolerance", tolerance, above=0)
+    copied = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    for module in copied.modules():
+        if isinstance(module, Frontend):
+            module.freeze()
+            if kind == "onnx" and getattr(module, "padding", None) != "valid":  # which convolves
+                module._set_transform("matmul")
+    metadata = describe(frontends, lengths=lengths)
+    traced = _inputs(2, round(seconds * sample_rate), lengths=lengths)
+    copied(*traced)  # what is wrong with the model or the length is said by the model
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".deploy-") as folder:
+        made = Path(folder, path.name)
+        with quietly():
+            try:
+                run = EXPORTERS[kind](copied, traced, made, metadata, sample_rate)
+            except Exception as error:  # each exporter, and each version of it, has errors of its own
+                raise RuntimeError(
+                    f"{type(model).__name__} cannot be exported as {kind} for any number of clips and samples; torch "
+                    f"says: {error}"
+                ) from error
+            difference, shapes = _compare(copied, run, round(seconds * sample_rate), lengths=lengths)
+        if not difference <= tolerance:
+            raise RuntimeError(
+                f"the {kind} of {type(model).__name__} must differ from the model by at most {tolerance}, "
+                f"got {difference:.2e} (nothing is written)"
+            )
+        made.replace(path)
+    return Deployed(path, kind, difference, shapes, metadata)
+
+
+def _kind(path: Path, kind: str | None) -> str:
+    of_suffix = {suffix: name for name, suffix in reversed(KINDS.items()) if name != "package"}
+    if kind is None:
+        if path.suffix not in of_suffix:
+            raise ValueError(f"path must end in {' or '.join(of_suffix)}, got {str(path)!r} (or name a kind)")
+        kind = of_suffix[path.suffix]
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if path.suffix != KINDS[kind]:
+        raise ValueError(f"path must end in {KINDS[kind]} with kind={kind!r}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"path must be in a folder that is there, got {str(path)!r}")
+    if kind == "onnx":
+        try:
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{EXTRA} (no module named {error.name})", name=error.name) from error
+    return kind
+
+
+def _frontends(model: nn.Module) -> tuple[dict[str, Frontend], float]:
+    """Return the outermost front-ends of a model by their names in it, and their sample rate."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    found: dict[str, Frontend] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Frontend) and not any(name.startswith(f"{outer}.") or not outer for outer in found):
+            found[name] = module
+    if not found:
+        raise ValueError(f"model must be or have a front-end, got {type(model).__name__} without one")
+    if len(rates := {frontend.sample_rate for frontend in found.values()}) > 1:
+        raise ValueError(f"model must have front-ends of one sample rate, got {sorted(rates)} Hz")
+    others = {p.dtype for p in model.parameters() if p.is_floating_point() and p.dtype != torch.float32}
+    if others:
+        raise ValueError(f"model must be float32, got {', '.join(sorted(map(str, others)))} (model.float())")
+    return found, float(rates.pop())
+
+
+def _inputs(batch: int, time: int, *, lengths: bool) -> tuple[Tensor, ...]:
+    """Return noise at several levels, so that neither a floor nor a ceiling hides a difference, and lengths."""
+    generator = torch.Generator().manual_seed(time)
+    waveform = 0.1 * torch.randn(batch, time, generator=generator)
+    waveform *= torch.tensor([1.0, 1e-2, 3.0, 0.0]).repeat(batch)[:batch, None]
+    shares = torch.linspace(1.0, 0.75, batch)
+    return (waveform, (shares * time).long()) if lengths else (waveform,)
+
+
+def _compare(
+    model: nn.Module, run: Callable[..., list[Tensor]], time: int, *, lengths: bool
+) -> tuple[float, tuple[tuple[int, int], ...]]:
+    """Run model and file on the shape that was traced and on others; return the largest difference, and the shapes."""
+    worst, shapes = 0.0, []
+    for batch, factor in ((2, 1.0), (1, 1.0), (3, 1.37), (5, 0.83), (1, 2.0)):
+        inputs = _inputs(batch, max(1, round(factor * time)), lengths=lengths)
+        try:
+            expected = flat(model(*inputs))
+        except (ValueError, RuntimeError):
+            continue  # a model may take one length only, or none so short
+        shapes.append((batch, inputs[0].shape[-1]))
+        outputs = run(*inputs)
+        for output, value in zip(outputs, expected, strict=True):
+            if output.shape != value.shape or not bool((output.isfinite() == value.isfinite()).all()):
+                return math.inf, tuple(shapes)
+            own = (output - value).double().abs().nan_to_num(0.0)  # what neither has says nothing
+            scale = max(1.0, float(value.double().nan_to_num(0.0, 0.0, 0.0).abs().amax())) if value.numel() else 1.0
+            worst = max(worst, float(own.amax()) / scale if own.numel() else 0.0)
+    return worst, tuple(shapes)
