@@ -255,7 +255,7 @@ def test_time_and_memory_grow_as_the_length():
 
 def test_a_stream_that_goes_on_by_a_frame_is_cheap():
     pcen, mean = PCEN(40), torch.ones(40)
-    assert sizes_of(lambda: pcen.resume(torch.ones(40, 1), mean)).largest <= 4 * 40  # the parameters
+    assert sizes_of(lambda: pcen.resume(torch.ones(40, 1), mean)).largest <= 5 * 40  # the parameters
 
 
 # Programs

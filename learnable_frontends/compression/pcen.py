@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learnable_frontends._checks import floating_tensor, number, whole_number
+from learnable_frontends._kept import Kept
 from learnable_frontends._parameters import DeclaredParameters
 from learnable_frontends._precision import at_least_float32, without_autocast
 
@@ -82,6 +84,7 @@ class PCEN(DeclaredParameters):
         self.eps = number("eps", eps, above=0)
         self.declare("free", np.repeat(np.array(start)[:, None], self.n_filters, axis=1), "free")
         self.free.requires_grad_(learn)
+        self._kept = Kept()
 
     @property
     def gain(self) -> Tensor:
@@ -135,17 +138,32 @@ class PCEN(DeclaredParameters):
             raise ValueError(f"mean must have shape {tuple(exact.shape[:-1])}, got {tuple(before.shape)}")
         finite = exact.detach().abs() < math.inf  # half the work of isfinite
         known = torch.where(finite, exact, 0.0)
-        gain, bias, power, share = (
-            value.to(exact.dtype)[:, None] for value in (self.gain, self.bias, self.power, self.smoothing)
-        )
-        with without_autocast(exact.device.type):
-            means = smooth(known, share[:, 0], before, finite)
+        gain, bias, power, share, at_zero = self._values(exact)
+        if exact.shape[-1] == 1 and not torch.compiler.is_compiling():  # a stream's next frame
+            start = torch.where(before.isnan(), known[..., 0], before)[..., None]
+            means = torch.lerp(start, known, share * finite)
+            after = torch.where(finite, means, before[..., None])[..., 0]
+        else:
+            with without_autocast(exact.device.type):
+                means = smooth(known, share[:, 0], before, finite)
+            last = torch.cat([before[..., None], means[..., -1:]], -1)[..., -1]  # there may be no frames
+            after = torch.where(finite.any(-1), last, before)
         shifted = torch.addcmul(bias, known, torch.exp(-gain * torch.log(self.eps + means)))
         # Powers by logarithms, which take half the time.
-        features = torch.exp(power * torch.log(shifted)) - torch.exp(power * torch.log(bias))
-        last = torch.cat([before[..., None], means[..., -1:]], -1)[..., -1]  # there may be no frames
-        after = torch.where(finite.any(-1), last, before)
+        features = torch.exp(power * torch.log(shifted)) - at_zero
         return torch.where(finite, features, math.nan).to(energies.dtype), after
+
+    def _values(self, like: Tensor) -> Sequence[Tensor]:
+        """Gain, bias, power and smoothing of each filter, and its power of the bias, ``(n_filters, 1)`` each."""
+
+        def make() -> Tensor:
+            values = (self.gain, self.bias, self.power, self.smoothing)
+            gain, bias, power, share = (value.to(like.dtype) for value in values)
+            return torch.stack([gain, bias, power, share, torch.exp(power * torch.log(bias))])[..., None]
+
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return make().unbind()
+        return self._kept.get(make, [self.free], like.dtype, like.device).unbind()
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from learnable_frontends.frontend import Frontend
@@ -167,7 +168,8 @@ class MultiHeadRelevance(Frontend):
             past = self.relevance.context if self.relevance.gate == "sigmoid" else 0
             held = features.new_zeros(*features.shape[:-1], past)
         weighted, held = _weigh(self.relevance, torch.cat([held, features], dim=-1), ends)
-        return weighted, {"frontend": inner, "features": held.clone()}
+        # A view would keep what was weighted too, so that is copied unless it is a single frame.
+        return weighted, {"frontend": inner, "features": held.clone() if weighted.shape[-1] > 1 else held}
 
 
 def _weigh(relevance: RelevanceWeighting, held: Tensor, ends: bool) -> tuple[Tensor, Tensor]:
@@ -177,17 +179,14 @@ def _weigh(relevance: RelevanceWeighting, held: Tensor, ends: bool) -> tuple[Ten
         relevance: The heads.
         held: Frames, ``(..., n_filters, frames)``: from the first that is not weighted yet, or with a sigmoid gate from
             ``context`` frames before it.
-        ends: Whether they are the last: the heads themselves add the zeros beyond them.
+        ends: Whether they are the last, with zeros beyond them.
     """
     context, frames = relevance.context, held.shape[-1]
     if relevance.gate == "softmax":
         patch = 2 * context + 1
-        before, ready = 0, frames if ends else frames // patch * patch
-        seen = held[..., :ready]
-    else:
-        before, ready = context, max(0, frames - context if ends else frames - 2 * context)
-        seen = held
+        ready = frames if ends else frames // patch * patch
+        return relevance(held[..., :ready]) if ready else held[..., :0], held[..., ready:]
+    ready = max(0, frames - context if ends else frames - 2 * context)
     if not ready:
         return held[..., :0], held
-    weighted: Tensor = relevance(seen)
-    return weighted[..., before : before + ready], held[..., ready:]
+    return relevance.weigh_inside(F.pad(held, (0, context)) if ends else held), held[..., ready:]

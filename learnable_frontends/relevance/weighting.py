@@ -21,6 +21,7 @@ from learnable_frontends.relevance.heads import conv_head_logits, head_logits
 __all__ = ["RelevanceWeighting"]
 
 CONV_CHANNELS, CONV_SIZE = 8, 3  # paper, section 4.3: "8 kernels of size 1 x 3"
+FEW = 16  # frames that are weighted at once without blocks; of more the hidden units leave the cache
 
 
 class RelevanceWeighting(ReadOnlySettings):
@@ -99,6 +100,7 @@ class RelevanceWeighting(ReadOnlySettings):
             )
         self._constants = Constants()
         self._constants["head_of_filter"] = head_of_filter
+        self._side_by_side = np.array_equal(head_of_filter, np.arange(n_filters) // (n_filters / n_heads))
         window = 2 * context + 1
         if first_layer == "linear":
             units, inputs, outputs = hidden, window, hidden
@@ -158,8 +160,42 @@ class RelevanceWeighting(ReadOnlySettings):
 
     def forward(self, features: Tensor) -> Tensor:
         """Weight features, shape ``(..., n_filters, frames)``."""
-        masks = self.masks(features)
+        return self._weighted(features, self.masks(features))
+
+    def weigh_inside(self, features: Tensor) -> Tensor:
+        """Weight the few frames of a stream whose whole context is there, without gradients of heads kept for later.
+
+        Args:
+            features: Shape ``(..., n_filters, frames)``, of heads with ``gate="sigmoid"``.
+
+        Returns:
+            Shape ``(..., n_filters, frames - 2 * context)``: those of `forward` but the first and the last ``context``.
+        """
+        frames = features.shape[-1] - 2 * self.context
+        inner = features[..., self.context : self.context + frames]
+        if frames > FEW or self.first_layer == "conv":
+            return self.forward(features)[..., self.context : self.context + frames]
+        exact = at_least_float32(features).reshape(-1, *features.shape[-2:])
+        with without_autocast(exact.device.type):
+            windows = exact.unfold(-1, 2 * self.context + 1, 1).transpose(0, 1)  # (n_filters, batch, frames, window)
+            weight1, bias1, weight2, bias2 = self._per_part(exact)
+            # Filters of a head side by side are rows of one matrix product.
+            rows = windows.reshape(len(weight1), -1, windows.shape[-1])
+            hidden = torch.baddbmm(bias1[:, None], rows, weight1.mT).sigmoid_()
+            logits = torch.baddbmm(bias2[:, None, None], hidden, weight2[:, :, None])
+        masks = logits.view(self.n_filters, -1, frames).transpose(0, 1).sigmoid().reshape(inner.shape)
+        return self._weighted(inner, masks.to(features.dtype))
+
+    def _weighted(self, features: Tensor, masks: Tensor) -> Tensor:
         return torch.addcmul(features, masks, features) if self.skip else masks * features
+
+    def _per_part(self, like: Tensor) -> list[Tensor]:
+        """Parameters of each head, or of each filter's, where not each has as many filters side by side."""
+        parameters = [parameter.to(like.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
+        if self._side_by_side:
+            return parameters
+        heads = self._constants.tensor("head_of_filter", torch.int64, like.device)
+        return [parameter.index_select(0, heads) for parameter in parameters]
 
     def extra_repr(self) -> str:
         """Return the settings, for the module's printed form."""
