@@ -44,6 +44,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.relevance
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.precision
 
 clean:
 	rm -rf $(VENV) docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

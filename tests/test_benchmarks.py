@@ -131,6 +131,16 @@ def test_relevance_benchmark_judges_by_the_numbers(relevance, place, keys, name,
         assert (judged["value"], judged["met"]) == (value, met)
 
 
+def test_precision_is_measured_in_every_form(tmp_path):
+    _, report, printed = run("precision", tmp_path)
+    (row,) = report["rows"]
+    assert row["frontend"] == "MelFrontend"
+    assert 0 < row["errors"]["float32"] < 1e-5
+    assert row["errors"]["autocast, bfloat16"] < 1e-5
+    assert 1e-3 < row["errors"]["float16 waveform"] < row["errors"]["bfloat16 module"] < 0.1
+    assert "| MelFrontend | " in printed
+
+
 def test_deployed_forms_are_measured_and_agree(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     _, report, printed = run("export", tmp_path)

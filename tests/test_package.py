@@ -50,6 +50,7 @@ LAYERS = [
     {"transforms.parts"},
     {"transforms.*"},
     {"transforms"},
+    {"inversion"},
     {"pretrained.registry", "pretrained.tensors"},
     {"pretrained.reading", "pretrained.card"},
     {"pretrained.writing"},

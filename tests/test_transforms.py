@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.testing import assert_close
 
-from learnable_frontends import RelevanceWeighting
-from learnable_frontends.transforms import Deltas, MinMaxScale, Mixup, RandomCrop, SpecAugment
+from learnable_frontends import LearnableMelFilterbank, RelevanceWeighting
+from learnable_frontends.transforms import Cepstra, Deltas, MinMaxScale, Mixup, RandomCrop, SpecAugment
 
 PARTS = {
     "contiguous": [[0, 1, 2, 3], [4, 5, 6, 7]],
@@ -352,3 +353,28 @@ def test_parts_must_be_lists():
     for parts in (2, [0, 1]):
         with pytest.raises(TypeError, match=r"^parts must be lists of filters, got .* \(RelevanceWeighting.parts\)$"):
             MinMaxScale(parts=parts)
+
+
+@pytest.mark.parametrize(("n_cepstra", "lifter"), [(13, 0), (20, 22), (40, 0)])
+def test_cepstra_equal_librosas(n_cepstra, lifter):
+    levels = 20 * torch.randn(3, 40, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = librosa.feature.mfcc(S=levels.numpy(), n_mfcc=n_cepstra, lifter=lifter)
+    assert_close(Cepstra(40, n_cepstra, lifter=lifter)(levels), torch.from_numpy(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_cepstra_of_any_bank_and_what_does_not_fit(noise):
+    frontend = nn.Sequential(LearnableMelFilterbank(16000, 30), Cepstra(30, 12))
+    cepstra = frontend(noise(2, 4000))
+    assert cepstra.shape == (2, 12, 26)
+    cepstra.square().sum().backward()
+    assert all(bool(p.grad.abs().sum() > 0) for p in frontend.parameters())
+    assert Cepstra(30, 12)(noise(30, 5).half()).dtype == torch.float16
+    with pytest.raises(ValueError, match="n_cepstra must be at most n_filters=30, got 31"):
+        Cepstra(30, 31)
+    with pytest.raises(ValueError, match="lifter must be 0 or more, got -1"):
+        Cepstra(30, 12, lifter=-1)
+    with pytest.raises(ValueError, match=r"features must be \(..., 30, frames\), got shape \(31, 5\)"):
+        Cepstra(30, 12)(noise(31, 5))
+    with pytest.raises(TypeError, match="features must be a floating-point tensor"):
+        Cepstra(30, 12)(torch.ones(30, 5, dtype=torch.int64))
+    assert repr(Cepstra(30, 12)) == "Cepstra(30, 12, lifter=0)"

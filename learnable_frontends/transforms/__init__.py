@@ -1,6 +1,6 @@
 """Modules between a front-end and a classifier, from features to features."""
 
 from learnable_frontends.transforms.augmentation import Mixup, RandomCrop, SpecAugment
-from learnable_frontends.transforms.features import Deltas, MinMaxScale
+from learnable_frontends.transforms.features import Cepstra, Deltas, MinMaxScale
 
-__all__ = ["Deltas", "MinMaxScale", "Mixup", "RandomCrop", "SpecAugment"]
+__all__ = ["Cepstra", "Deltas", "MinMaxScale", "Mixup", "RandomCrop", "SpecAugment"]

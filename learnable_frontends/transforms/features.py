@@ -1,15 +1,19 @@
-"""Features made from features: scaled, or with their changes over time."""
+"""Features made from features: scaled, with their changes over time, or their cepstra."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from learnable_frontends._checks import floating_tensor, number, whole_number
+from learnable_frontends._constants import Constants
+from learnable_frontends._precision import at_least_float32, without_autocast
 from learnable_frontends.transforms.parts import Parts, checked_parts, parts_of
 
-__all__ = ["Deltas", "MinMaxScale"]
+__all__ = ["Cepstra", "Deltas", "MinMaxScale"]
 
 
 class MinMaxScale(nn.Module):
@@ -99,3 +103,60 @@ def _slopes(features: Tensor) -> Tensor:
     near = features[..., 3:-1] - features[..., 1:-3]
     far = features[..., 4:] - features[..., :-4]
     return (near + 2 * far) / 10
+
+
+class Cepstra(nn.Module):
+    """Cepstral coefficients: the first cosine transforms of log energies over the filters, of any bank.
+
+    Of a mel spectrogram in decibels they are mel-frequency cepstral coefficients, MFCC.
+
+    Args:
+        n_filters: Filters of the features.
+        n_cepstra: Coefficients, at most ``n_filters``.
+        lifter: Weights coefficients by ``1 + lifter / 2 * sin(pi * (k + 1) / lifter)``, as librosa does; 0 for none.
+
+    Shape:
+        - Input: ``(..., n_filters, frames)``, floating point.
+        - Output: ``(..., n_cepstra, frames)``.
+
+    Raises:
+        TypeError: If a number is not whole, or the features are not floating point.
+        ValueError: If ``n_cepstra`` is more than ``n_filters``, ``lifter`` is negative, or the features have another
+            number of filters.
+
+    Example:
+        >>> Cepstra(40, 13)(torch.randn(2, 40, 101)).shape
+        torch.Size([2, 13, 101])
+
+    Source: the orthonormal DCT-II of Davis and Mermelstein, "Comparison of parametric representations for monosyllabic
+    word recognition", 1980, as in `librosa.feature.mfcc`.
+    """
+
+    def __init__(self, n_filters: int, n_cepstra: int = 20, *, lifter: float = 0.0) -> None:
+        super().__init__()
+        self.n_filters, self.n_cepstra = whole_number("n_filters", n_filters), whole_number("n_cepstra", n_cepstra)
+        if self.n_cepstra > self.n_filters:
+            raise ValueError(f"n_cepstra must be at most n_filters={self.n_filters}, got {n_cepstra}")
+        self.lifter = number("lifter", lifter)
+        if self.lifter < 0:
+            raise ValueError(f"lifter must be 0 or more, got {lifter}")
+        order = np.arange(self.n_cepstra)[:, None]
+        cosines = np.cos(np.pi / self.n_filters * order * (np.arange(self.n_filters) + 0.5))
+        cosines *= np.sqrt(np.where(order == 0, 1.0, 2.0) / self.n_filters)
+        if self.lifter:
+            cosines *= 1 + self.lifter / 2 * np.sin(np.pi * (order + 1) / self.lifter)
+        self._constants = Constants()
+        self._constants["cosines"] = cosines
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Transform features, shape ``(..., n_filters, frames)``."""
+        floating_tensor("features", features)
+        if features.dim() < 2 or features.shape[-2] != self.n_filters:
+            raise ValueError(f"features must be (..., {self.n_filters}, frames), got shape {tuple(features.shape)}")
+        exact = at_least_float32(features)
+        with without_autocast(exact.device.type):
+            return (self._constants.like("cosines", exact) @ exact).to(features.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the settings for the module's printed form."""
+        return f"{self.n_filters}, {self.n_cepstra}, lifter={self.lifter:g}"
