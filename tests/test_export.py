@@ -114,6 +114,40 @@ def test_inductor_gives_the_same_features_and_gradients():
             assert_close(mine, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
+def ops_of(graph):
+    calls = {str(node.target) for node in graph.nodes if node.op == "call_function"}
+    return {name for name in calls if name.startswith("learnable_frontends")}
+
+
+@pytest.mark.parametrize("gradients", [False, True], ids=["inference", "training"])
+def test_on_a_cpu_and_without_gradients_steps_are_called_as_they_are(gradients):
+    torch._dynamo.reset()
+    frontend, graphs = make(CosGaussFilterbank, {}).eval(), []
+    compiled = torch.compile(
+        frontend, fullgraph=True, dynamic=True, backend=lambda module, _: graphs.append(module) or module
+    )
+    with torch.set_grad_enabled(gradients):
+        for waveform in batches():
+            assert_close(compiled(waveform), frontend(waveform), **CLOSE)
+    found = set().union(*(ops_of(module.graph) for module in graphs))
+    steps = {"learnable_frontends.energies.default", "learnable_frontends.head_logits.default"}
+    assert found == (set() if gradients else steps)
+    program = torch.export.export(frontend, (torch.randn(2, 4000),), strict=True)
+    assert not ops_of(program.graph)  # other programs do not have them
+
+
+def test_a_spectrum_of_a_users_own_is_traced():
+    class Louder(MelFrontend):
+        def spectrum(self, frames):
+            return 2 * super().spectrum(frames)
+
+    torch._dynamo.reset()
+    frontend, waveform = Louder(8000, 8), torch.randn(2, 4000)
+    compiled = torch.compile(frontend, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        assert_close(compiled(waveform), frontend(waveform), **CLOSE)
+
+
 @pytest.mark.parametrize(
     ("family", "heads", "frozen", "transform"),
     [(*case, case[1] != {}, "fft") for case in CASES if case[1] is not None]

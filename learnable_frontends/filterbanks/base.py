@@ -20,7 +20,7 @@ from learnable_frontends.compression import Log
 from learnable_frontends.filterbanks.framing import PAD_MODES, window_samples, zero_after
 from learnable_frontends.filterbanks.options import share_arguments
 from learnable_frontends.filterbanks.spectra import FramedSpectra
-from learnable_frontends.functional import band_energies, over_blocks
+from learnable_frontends.functional import band_energies, compiles_opaquely, opaque_energies, over_blocks
 
 __all__ = ["Filterbank"]
 
@@ -163,6 +163,11 @@ class Filterbank(FramedSpectra):
     def frame_energies(self, frames: Tensor) -> Tensor:
         """Energies of frames not yet windowed: ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``."""
         weights = self._current_weights(frames)
+        as_it_is = self._transform == "fft" and self.frame_stages is None and type(self).spectrum is Filterbank.spectrum
+        if as_it_is and compiles_opaquely(frames, weights):
+            window = self._constants.like("frame_window", frames)
+            energies: Tensor = opaque_energies(frames, window, weights, self.n_fft, self.power, self.power_offset)
+            return energies
         return over_blocks(lambda block: band_energies(self.spectrum(block), weights), frames)
 
     @abstractmethod

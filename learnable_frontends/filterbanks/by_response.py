@@ -109,17 +109,6 @@ class ResponseFilterbank(Filterbank):
         """Power gain of each filter at the bins of the bank's own transform."""
         return self.response(self._constants.like("bins", like)).to(like.dtype)
 
-    def spectrum(self, frames: Tensor) -> Tensor:
-        """Spectrum of frames not yet windowed, ``(..., bins)``, to the chosen power."""
-        power = super().spectrum(frames)
-        if self.power_offset:
-            power = power + self.power_offset
-        if self.power == 2.0:
-            return power
-        # The floor keeps the gradient of silence finite.
-        power = power.clamp_min(torch.finfo(power.dtype).tiny)
-        return power.sqrt() if self.power == 1.0 else power.pow(self.power / 2)
-
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""
         return f"{super().extra_repr()}, n_fft={self.n_fft}, power={self.power!r}, align={self.align!r}"

@@ -15,7 +15,7 @@ from learnable_frontends._stages import apply_stage, check_streams, counts_behin
 from learnable_frontends.filterbanks.fingerprint import Fingerprinted
 from learnable_frontends.filterbanks.framing import Framing
 from learnable_frontends.frontend import Frontend
-from learnable_frontends.functional import dft_factors, power_spectrum, power_spectrum_by_matmul
+from learnable_frontends.functional import dft_factors, power_spectrum, power_spectrum_by_matmul, to_power
 
 __all__ = ["DFT", "FramedSpectra"]
 
@@ -36,6 +36,8 @@ class FramedSpectra(Fingerprinted, Frontend):
     inputs: nn.Module | None
     frame_stages: nn.Module | None
     compression: nn.Module
+    power: float = 2.0  # of the magnitudes
+    power_offset: float = 0.0
     _pad: int | None
     _transform = "fft"
 
@@ -77,16 +79,18 @@ class FramedSpectra(Fingerprinted, Frontend):
         return self.framing.cut(waveform, padding, inside=None if whole else self.framing.window)
 
     def spectrum(self, frames: Tensor) -> Tensor:
-        """Power spectrum of frames not yet windowed, ``(..., bins)``; see `_in_order`."""
+        """Spectrum of frames not yet windowed, ``(..., bins)``, to the chosen power; see `_in_order`."""
         if self.frame_stages is not None:
             frames = self.frame_stages(frames)
         if self._transform == "matmul":
             factors = (self._constants.like(name, frames) for name in DFT[:2])
-            return power_spectrum_by_matmul(frames * self._constants.like("window", frames), *factors)
+            power = power_spectrum_by_matmul(frames * self._constants.like("window", frames), *factors)
+            return to_power(power, self.power, self.power_offset)
         inside = self.framing.window
         if frames.shape[-1] < self.framing.frame_length:
             frames = F.pad(frames, (inside.start, self.framing.frame_length - inside.stop))
-        return power_spectrum(frames, self.n_fft, self._constants.like("frame_window", frames))
+        power = power_spectrum(frames, self.n_fft, self._constants.like("frame_window", frames))
+        return to_power(power, self.power, self.power_offset)
 
     def _in_order(self, weights: Tensor) -> Tensor:
         """Weights of bins, ``(n_filters, n_fft // 2 + 1)``, in the order in which `spectrum` has them."""

@@ -8,17 +8,17 @@ from learnable_frontends.functional.constraints import (
     unbounded,
     unordered,
 )
+from learnable_frontends.functional.dft import DFTFactors, dft_factors, power_spectrum_by_matmul
 from learnable_frontends.functional.energies import band_energies, conv_energies
 from learnable_frontends.functional.framing import frame, over_blocks, pad_each
+from learnable_frontends.functional.opaque import compiles_opaquely, opaque_energies
 from learnable_frontends.functional.scales import hz_to_scale, scale_slope, scale_to_hz, spaced_centers, spaced_edges
 from learnable_frontends.functional.spectra import (
-    DFTFactors,
-    dft_factors,
     even_kernel_response,
     kernel_response,
     next_fast_length,
     power_spectrum,
-    power_spectrum_by_matmul,
+    to_power,
 )
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "band_energies",
     "bounded",
     "bounded_log_factor",
+    "compiles_opaquely",
     "conv_energies",
     "dft_factors",
     "even_kernel_response",
@@ -34,6 +35,7 @@ __all__ = [
     "hz_to_scale",
     "kernel_response",
     "next_fast_length",
+    "opaque_energies",
     "ordered",
     "over_blocks",
     "pad_each",
@@ -43,6 +45,7 @@ __all__ = [
     "scale_to_hz",
     "spaced_centers",
     "spaced_edges",
+    "to_power",
     "unbounded",
     "unordered",
 ]

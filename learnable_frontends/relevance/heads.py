@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["conv_head_logits", "head_logits"]
+__all__ = ["conv_head_logits", "grouped_head_logits", "head_logits"]
 
 # Neighboring windows that share a row of a matrix product, for heads whose first layer is a convolution. They have most
 # of their hidden units in common, which are written out once for all of them.
@@ -36,6 +36,26 @@ def head_logits(windows: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor
     hidden = torch.sigmoid(torch.baddbmm(bias1[:, :, None], weight1, columns))
     logits = torch.baddbmm(bias2[:, None, None], weight2[:, None, :], hidden)
     return logits.reshape(n, batch, places).transpose(0, 1)
+
+
+def grouped_head_logits(windows: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+    """Evaluate the networks of a few windows, as `head_logits`; filters of a head are rows of one matrix product.
+
+    Args:
+        windows: Shape ``(batch, n_filters, places, window)``.
+        weight1: Shape ``(n_heads, hidden, window)``, the filters of each head side by side, as many for each.
+        bias1: Shape ``(n_heads, hidden)``.
+        weight2: Shape ``(n_heads, hidden)``.
+        bias2: Shape ``(n_heads,)``.
+
+    Returns:
+        Logits, shape ``(batch, n_filters, places)``.
+    """
+    batch, n, places, window = windows.shape
+    rows = windows.transpose(0, 1).reshape(len(weight1), -1, window)
+    hidden = torch.baddbmm(bias1[:, None], rows, weight1.mT).sigmoid_()
+    logits = torch.baddbmm(bias2[:, None, None], hidden, weight2[:, :, None])
+    return logits.view(n, batch, places).transpose(0, 1)
 
 
 def conv_head_logits(

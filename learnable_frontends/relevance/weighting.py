@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from learnable_frontends._checks import floating_tensor, whole_number
 from learnable_frontends._constants import Constants
 from learnable_frontends._precision import at_least_float32, without_autocast
 from learnable_frontends._settings import ReadOnlySettings
+from learnable_frontends.functional import compiles_opaquely
 from learnable_frontends.relevance.blocked import blocked_head_logits
-from learnable_frontends.relevance.heads import conv_head_logits, head_logits
+from learnable_frontends.relevance.heads import conv_head_logits, grouped_head_logits, head_logits
+from learnable_frontends.relevance.opaque import opaque_head_logits
 
 __all__ = ["RelevanceWeighting"]
 
@@ -177,13 +180,8 @@ class RelevanceWeighting(ReadOnlySettings):
             return self.forward(features)[..., self.context : self.context + frames]
         exact = at_least_float32(features).reshape(-1, *features.shape[-2:])
         with without_autocast(exact.device.type):
-            windows = exact.unfold(-1, 2 * self.context + 1, 1).transpose(0, 1)  # (n_filters, batch, frames, window)
-            weight1, bias1, weight2, bias2 = self._per_part(exact)
-            # Filters of a head side by side are rows of one matrix product.
-            rows = windows.reshape(len(weight1), -1, windows.shape[-1])
-            hidden = torch.baddbmm(bias1[:, None], rows, weight1.mT).sigmoid_()
-            logits = torch.baddbmm(bias2[:, None, None], hidden, weight2[:, :, None])
-        masks = logits.view(self.n_filters, -1, frames).transpose(0, 1).sigmoid().reshape(inner.shape)
+            logits = grouped_head_logits(exact.unfold(-1, 2 * self.context + 1, 1), *self._per_part(exact))
+        masks = logits.sigmoid().reshape(inner.shape)
         return self._weighted(inner, masks.to(features.dtype))
 
     def _weighted(self, features: Tensor, masks: Tensor) -> Tensor:
@@ -191,11 +189,13 @@ class RelevanceWeighting(ReadOnlySettings):
 
     def _per_part(self, like: Tensor) -> list[Tensor]:
         """Parameters of each head, or of each filter's, where not each has as many filters side by side."""
-        parameters = [parameter.to(like.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
         if self._side_by_side:
-            return parameters
+            return self._per_head(like)
         heads = self._constants.tensor("head_of_filter", torch.int64, like.device)
-        return [parameter.index_select(0, heads) for parameter in parameters]
+        return [parameter.index_select(0, heads) for parameter in self._per_head(like)]
+
+    def _per_head(self, like: Tensor) -> list[Tensor]:
+        return [parameter.to(like.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
 
     def extra_repr(self) -> str:
         """Return the settings, for the module's printed form."""
@@ -205,10 +205,12 @@ class RelevanceWeighting(ReadOnlySettings):
     def _logits(self, features: Tensor) -> Tensor:
         """Compute the second layer's outputs before the gate, ``(batch, n_filters, frames or patches)``."""
         heads = self._constants.tensor("head_of_filter", torch.int64, features.device)
-        per_head = [parameter.to(features.dtype) for parameter in (self.weight1, self.bias1, self.weight2, self.bias2)]
-        linear = self.first_layer == "linear"
-        if linear and self.gate == "sigmoid" and not torch.compiler.is_compiling():
-            return blocked_head_logits(features, heads, *per_head)
+        per_head, linear = self._per_head(features), self.first_layer == "linear"
+        if linear and self.gate == "sigmoid":
+            if not torch.compiler.is_compiling():
+                return blocked_head_logits(features, heads, *per_head)
+            if compiles_opaquely(features, *per_head):
+                return cast("Tensor", opaque_head_logits(features, heads, *per_head))
         if self.n_heads == 1:  # no index: inductor cannot compile its gradient for a single number, such as bias2
             per_filter = [parameter.expand(self.n_filters, *parameter.shape[1:]) for parameter in per_head]
         else:
