@@ -24,17 +24,18 @@ from torch import Tensor
 from benchmarks import measuring
 from benchmarks.frontends import WORKLOADS, Workload, cos_gauss
 from benchmarks.measuring import interleave, milliseconds, ratio, table, threads
-from learnable_frontends import Frontend, MelFrontend, MultiHeadRelevance
+from learnable_frontends import Frontend, LearnableMelFilterbank, MelFrontend, MultiHeadRelevance
 
 EAGER = "torch"
-FRONTENDS = ("mel", "cos-Gauss", "cos-Gauss + 2 heads")
+FRONTENDS = ("mel", "learnable mel", "cos-Gauss", "cos-Gauss + 2 heads")
 QUICK = {"W1": Workload(2, 4000, 8000, 8, 200, 80, 129)}
 
 
 def build(name: str, size: Workload) -> Frontend:
     """Make one of the front-ends of the tables."""
-    if name == "mel":
-        return MelFrontend(size.sample_rate, size.n_filters, win_length=size.win_length, hop_length=size.hop_length)
+    if name in ("mel", "learnable mel"):
+        family = MelFrontend if name == "mel" else LearnableMelFilterbank
+        return family(size.sample_rate, size.n_filters, win_length=size.win_length, hop_length=size.hop_length)
     return cos_gauss(size) if name == "cos-Gauss" else MultiHeadRelevance(cos_gauss(size))
 
 

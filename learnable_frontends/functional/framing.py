@@ -58,7 +58,7 @@ def frame(
     if inside is not None:
         waveform = waveform[:, inside.start : waveform.shape[1] - (frame_length - inside.stop)]
         frame_length = inside.stop - inside.start
-    if torch.onnx.is_in_onnx_export():
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
         return _frames_of_rows(waveform, frame_length, hop_length)
     return waveform.unfold(-1, frame_length, hop_length)
 
