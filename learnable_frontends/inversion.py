@@ -74,7 +74,7 @@ def energies_of(compression: nn.Module, features: Tensor) -> Tensor:
     if type(compression) is nn.Identity:
         return features.clamp_min(0.0)
     if type(compression) is Log:
-        offset = compression.offset if compression.log_offset is None else float(compression.log_offset.exp())
+        offset = compression.offset if compression.log_offset is None else float(compression.log_offset.detach().exp())
         energies = torch.pow(compression.base, features) - offset
         floor = 0.0 if compression.floor is None else compression.floor
         return torch.where(energies + offset > floor * (1 + 1e-6), energies, 0.0).clamp_min(0.0)

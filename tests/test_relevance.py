@@ -576,3 +576,18 @@ def test_attributes_of_the_wrapped_front_end_are_its_own():
         model.kernels()
     assert not hasattr(model, "raw_center")
     assert model.frontend.kernels().shape == (6, 129)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 40])
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("split", ["contiguous", "even-odd", [1, 6], [4, 3]])
+@pytest.mark.parametrize("first_layer", ["linear", "conv"])
+def test_frames_with_their_whole_context_are_weighted_as_in_the_whole(frames, skip, split, first_layer):
+    relevance = RelevanceWeighting(7, 2, context=3, split=split, first_layer=first_layer, skip=skip)
+    features = torch.randn(2, 3, 7, frames + 6, generator=torch.Generator().manual_seed(frames))
+    with torch.no_grad():
+        assert_close(relevance.weigh_inside(features), relevance(features)[..., 3:-3], rtol=1e-5, atol=1e-6)
+        equal = RelevanceWeighting(6, 3, context=3, skip=skip)
+        assert_close(
+            equal.weigh_inside(features[..., :6, :]), equal(features[..., :6, :])[..., 3:-3], rtol=1e-5, atol=1e-6
+        )

@@ -103,7 +103,7 @@ class RelevanceWeighting(ReadOnlySettings):
             )
         self._constants = Constants()
         self._constants["head_of_filter"] = head_of_filter
-        self._side_by_side = np.array_equal(head_of_filter, np.arange(n_filters) // (n_filters / n_heads))
+        self._side_by_side = np.array_equal(head_of_filter, np.arange(n_heads).repeat(n_filters // n_heads))
         window = 2 * context + 1
         if first_layer == "linear":
             units, inputs, outputs = hidden, window, hidden
