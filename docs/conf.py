@@ -27,7 +27,7 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|os|torch|torchaudio)\..*"),
+    ("py:.*", r"(abc|collections|contextlib|librosa|matplotlib|numpy|os|pathlib|torch|torchaudio)\..*"),
     (
         "py:class",
         "Array|Axes|Figure|KernelOptions|Tensor|learnable_frontends.pretrained.registry.Module",

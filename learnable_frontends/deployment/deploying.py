@@ -75,8 +75,8 @@ def deploy(
         tolerance: Difference that is accepted; see `Deployed.difference`.
 
     Returns:
-        Where it is, how far it differs, and its metadata: sample rate, input, bands and hop of each front-end. An ONNX
-        file has them as ``metadata_props``, a program as an extra file ``frontend.json``, a package as its metadata.
+        What was written, with its difference and its metadata. The metadata are sample rate, input, and bands and hop of
+        each front-end; an ONNX file has them as ``metadata_props``, a program as an extra file ``frontend.json``.
 
     Raises:
         TypeError: If ``model`` is not a module.
