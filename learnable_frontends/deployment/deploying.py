@@ -75,8 +75,8 @@ def deploy(
         tolerance: Difference that is accepted; see `Deployed.difference`.
 
     Returns:
-        What was written, with its difference and its metadata. The metadata are sample rate, input, and bands and hop of
-        each front-end; an ONNX file has them as ``metadata_props``, a program as an extra file ``frontend.json``.
+        What was written, with its difference and its metadata. The metadata are sample rate, input, and bands and hop
+        of each front-end; an ONNX file has them as ``metadata_props``, a program as an extra file ``frontend.json``.
 
     Raises:
         TypeError: If ``model`` is not a module.
