@@ -60,7 +60,7 @@ def invert(
         raise ValueError(f"features must be (..., {bank.n_filters}, frames), got shape {tuple(features.shape)}")
     energies = energies_of(bank.compression, features.float())
     power = power_spectra(energies, bank.weights(energies))
-    exponent, offset = getattr(bank, "power", 2.0), getattr(bank, "power_offset", 0.0)
+    exponent, offset = bank._to_power
     magnitudes = (power.pow(2.0 / exponent) - offset).clamp_min(0.0).sqrt()
     return griffin_lim(bank, magnitudes, length=length, iterations=iterations, seed=seed)
 

@@ -166,7 +166,7 @@ class Filterbank(FramedSpectra):
         as_it_is = self._transform == "fft" and self.frame_stages is None and type(self).spectrum is Filterbank.spectrum
         if as_it_is and compiles_opaquely(frames, weights):
             window = self._constants.like("frame_window", frames)
-            energies: Tensor = opaque_energies(frames, window, weights, self.n_fft, self.power, self.power_offset)
+            energies: Tensor = opaque_energies(frames, window, weights, self.n_fft, *self._to_power)
             return energies
         return over_blocks(lambda block: band_energies(self.spectrum(block), weights), frames)
 

@@ -89,6 +89,10 @@ class ResponseFilterbank(Filterbank):
             self._set_framing(n_fft, frame_length=n_fft, window_start=0, padding=padding, tail=after)
         self._constants["bins"] = self._bins(n_fft)
 
+    @property
+    def _to_power(self) -> tuple[float, float]:
+        return self.power, self.power_offset
+
     def _bins(self, n_fft: int) -> Float64Array:
         """Frequencies in Hz of the bins of a transform."""
         return np.arange(n_fft // 2 + 1, dtype=np.float64) * (self.sample_rate / n_fft)

@@ -36,8 +36,6 @@ class FramedSpectra(Fingerprinted, Frontend):
     inputs: nn.Module | None
     frame_stages: nn.Module | None
     compression: nn.Module
-    power: float = 2.0  # of the magnitudes
-    power_offset: float = 0.0
     _pad: int | None
     _transform = "fft"
 
@@ -85,12 +83,17 @@ class FramedSpectra(Fingerprinted, Frontend):
         if self._transform == "matmul":
             factors = (self._constants.like(name, frames) for name in DFT[:2])
             power = power_spectrum_by_matmul(frames * self._constants.like("window", frames), *factors)
-            return to_power(power, self.power, self.power_offset)
+            return to_power(power, *self._to_power)
         inside = self.framing.window
         if frames.shape[-1] < self.framing.frame_length:
             frames = F.pad(frames, (inside.start, self.framing.frame_length - inside.stop))
         power = power_spectrum(frames, self.n_fft, self._constants.like("frame_window", frames))
-        return to_power(power, self.power, self.power_offset)
+        return to_power(power, *self._to_power)
+
+    @property
+    def _to_power(self) -> tuple[float, float]:
+        """Exponent of the magnitudes of a spectrum, and what is added to their squares before."""
+        return 2.0, 0.0
 
     def _in_order(self, weights: Tensor) -> Tensor:
         """Weights of bins, ``(n_filters, n_fft // 2 + 1)``, in the order in which `spectrum` has them."""
