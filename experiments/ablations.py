@@ -70,7 +70,7 @@ def make_variants(args: argparse.Namespace, n_classes: int) -> list[Variant]:
     samples = round((args.windows or args.seconds) * args.sample_rate)
     frames = int(frontend.output_lengths(torch.tensor(samples)))
 
-    def settings(name: str, seed: int) -> dict[str, Any]:
+    def settings(name: str, seed: int, _: str) -> dict[str, Any]:
         levels = levels_of(name)
         n_heads = {"none": 1, "all": args.n_filters}.get(levels["heads"]) or int(levels["heads"])
         heads = {

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _variants(args: argparse.Namespace, n_classes: int) -> list[Variant]:
     heads = {"n_heads": args.heads, "context": args.context}
 
-    def settings(name: str, seed: int) -> dict[str, Any]:
+    def settings(name: str, seed: int, _: str) -> dict[str, Any]:
         return {"model": model_settings(name, args, n_classes, seed, heads=heads)}
 
     return [Variant(name, partial(settings, name)) for name in args.frontends]

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.arguments import not_negative, positive, positive_int
 from experiments.starts import STARTS, choose_start
+from learnable_frontends.functional import spaced_edges
 
 FAMILIES = {
     "mel": "learnable_frontends.MelFrontend",
@@ -14,13 +15,15 @@ FAMILIES = {
     "cos-gauss": "learnable_frontends.CosGaussFilterbank",
     "learnable-mel": "learnable_frontends.LearnableMelFilterbank",
     "gaussian": "learnable_frontends.GaussianFilterbank",
+    "gabor": "learnable_frontends.GaborFilterbank",
+    "two-windows": "learnable_frontends.ConcatFrontend",
     "triangular-mel": "experiments.training.triangles.TriangularMelFilterbank",
 }
 # What a comparison has unless it is told otherwise, and all that it can have.
 NAMES = tuple(name + heads for heads in ("", "+heads") for name in ("mel", "sinc", "cos-gauss"))
 ALL_NAMES = tuple(name + heads for heads in ("", "+heads") for name in FAMILIES)
 WINDOWS = ("hann", "hamming")
-COMPRESSIONS = ("log", "learned-log", "pcen")
+COMPRESSIONS = ("log", "learned-log", "clip-log", "pcen")
 
 
 def add_frontend_options(group: argparse._ActionsContainer) -> None:
@@ -63,14 +66,19 @@ def frontend_settings(
     else:
         log = {"offset": args.log_offset, "learn": args.compression == "learned-log"}
         own["compression"] = {"class_path": "learnable_frontends.Log", "init_args": log}
-    if family in ("sinc", "cos-gauss", "gaussian"):
+    if args.compression == "clip-log":
+        stages = [own["compression"], {"class_path": "learnable_frontends.ClipNormalize"}]
+        own["compression"] = {"class_path": "learnable_frontends.Chain", "init_args": {"stages": stages}}
+    if family in ("sinc", "cos-gauss", "gaussian", "gabor"):
         own["init"] = choose_start(args.init, args.n_filters, args.sample_rate, seed)
-    if family in ("sinc", "cos-gauss"):
+    if family in ("sinc", "cos-gauss", "gabor"):
         own |= {"gain": args.gain, "kernel_size": args.kernel_size, "window": f"torch.{args.window}_window"}
     if family == "cos-gauss":
         own |= {"width": args.width, "learn_width": args.learn_width}
     if family == "mel" and getattr(args, "mel_window", None):
         own["window"] = f"torch.{args.mel_window}_window"
+    if family == "two-windows":
+        own = {"frontends": _two_windows(own)}
     settings = {"class_path": FAMILIES[family], "init_args": own}
     if not with_heads:
         return settings
@@ -78,6 +86,17 @@ def frontend_settings(
         "class_path": "learnable_frontends.MultiHeadRelevance",
         "init_args": {"frontend": settings, **(heads or {})},
     }
+
+
+def _two_windows(mel: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return two mel spectrograms in place of one: its lower filters with twice its window, its upper with half."""
+    n, top, window = mel["n_filters"], mel["sample_rate"] / 2, mel["win_length"] or round(0.025 * mel["sample_rate"])
+    border = float(spaced_edges(n, 0.0, top, "mel")[n // 2])
+    parts = (
+        {"n_filters": n // 2, "f_max": border, "win_length": 2 * window},
+        {"n_filters": n - n // 2, "f_min": border, "win_length": 2 * (window // 4)},
+    )
+    return [{"class_path": FAMILIES["mel"], "init_args": mel | part} for part in parts]
 
 
 def _width(text: str) -> float | str:

@@ -27,10 +27,10 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TR
 
 
 class Variant(NamedTuple):
-    """One row of an experiment's table: its name, and from a seed the settings in which it differs from the base."""
+    """One row of an experiment's table: its name, and from a seed and a fold the settings in which it differs."""
 
     name: str
-    settings: Callable[[int], Mapping[str, Any]]
+    settings: Callable[[int, str], Mapping[str, Any]]
 
 
 class Run(NamedTuple):
@@ -70,7 +70,7 @@ def make_runs(
     return [
         Run(
             out / variant.name / f"fold{fold}-seed{seed}",
-            merge(merge(base, variant.settings(seed)), {"seed_everything": seed, "data": {"test_fold": fold}}),
+            merge(merge(base, variant.settings(seed, fold)), {"seed_everything": seed, "data": {"test_fold": fold}}),
         )
         for fold in folds
         for seed in seeds

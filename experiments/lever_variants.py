@@ -26,6 +26,10 @@ LARGE_OFFSET: Options = {"log_offset": 0.3}
 FIXED: Options = {"frontend_lr": 0.0}
 NATURAL: Options = {"frontend_lr": 0.1, "natural": True}
 ONE_NORMALIZATION: Options = {"normalize": "all"}
+CLIP_NORMALIZATION: Options = {"compression": "clip-log"}
+LINEAR: Options = {"init": "linear"}
+# Energies of kernels of unit gain are means of squares: for noise a millionth of those of mel here, and so the floor.
+UNIT_GAIN: Options = {"window": "hann", "gain": "peak", "log_offset": 1e-9}
 
 
 class Lever(NamedTuple):
@@ -65,6 +69,7 @@ COS_GAUSS: dict[str, tuple[Options, Options]] = {
     "width of spacing": (SPACED, NONE),
     "learned from spacing": (LEARNED_FROM_SPACING, NONE),
     "fixed, width of spacing": (SPACED, FIXED),
+    "learned from spacing, unit gain": ({**LEARNED_FROM_SPACING, **UNIT_GAIN}, NONE),
     # What comes after them.
     "peak gain": ({"gain": "peak", "log_offset": 1e-7}, NONE),
     "small offset": ({"log_offset": 1e-6}, NONE),
@@ -95,12 +100,20 @@ LEVERS = {
     "mel, Hamming window": Lever("mel", {"mel_window": "hamming"}),
     "mel, one normalization": Lever("mel", NONE, ONE_NORMALIZATION),
     "mel, heads": Lever("mel+heads"),
+    "mel, clip normalization": Lever("mel", CLIP_NORMALIZATION),
+    "mel, two windows": Lever("two-windows"),
     "mel, large offset, heads": Lever("mel+heads", LARGE_OFFSET),
     "learnable mel": Lever("learnable-mel"),
     "learnable mel, triangles": Lever("triangular-mel"),
     "Gaussian": Lever("gaussian"),
+    "linear, fixed": Lever("gaussian", LINEAR, FIXED),
+    "linear, learned": Lever("gaussian", LINEAR),
+    "linear, heads": Lever("gaussian+heads", LINEAR),
+    "ERB, fixed": Lever("gaussian", {"init": "erb"}, FIXED),
+    "Gabor": Lever("gabor", UNIT_GAIN),
     "sinc": Lever("sinc"),
     "sinc, Hann window": Lever("sinc", HANN),
+    "sinc, unit gain": Lever("sinc", UNIT_GAIN),
     "sinc, heads": Lever("sinc+heads"),
     "cos-gauss": Lever("cos-gauss"),
     **{f"cos-gauss, {name}": Lever("cos-gauss", *lever) for name, lever in COS_GAUSS.items()},
@@ -108,11 +121,28 @@ LEVERS = {
 }
 
 
-def make_variants(names: Sequence[str], args: argparse.Namespace, n_classes: int) -> list[Variant]:
-    """Make variants of the names of levers and completed options."""
+# Filters that are placed by what tells the classes of the training folds apart.
+INFORMED = {
+    "information, fixed": Lever("gaussian", NONE, FIXED),
+    "information, learned": Lever("gaussian"),
+}
 
-    def settings(lever: Lever, seed: int) -> dict[str, Any]:
-        own = argparse.Namespace(**{**vars(args), **lever.options})
+
+def make_variants(
+    names: Sequence[str], args: argparse.Namespace, n_classes: int, informed: Mapping[str, list[float]] = NONE
+) -> list[Variant]:
+    """Make variants of the names of levers and completed options.
+
+    Args:
+        names: Keys of ``LEVERS``, or of ``INFORMED``.
+        args: Completed options.
+        n_classes: Classes of the sounds.
+        informed: Centers in Hz of ``INFORMED``, by the fold that is tested, and has no part in them.
+    """
+
+    def settings(name: str, seed: int, fold: str) -> dict[str, Any]:
+        lever, placed = (INFORMED[name], {"init": informed[fold]}) if name in INFORMED else (LEVERS[name], NONE)
+        own = argparse.Namespace(**{**vars(args), **lever.options, **placed})
         return {"model": model_settings(lever.frontend, own, n_classes, seed, heads=HEADS, **lever.training)}
 
-    return [Variant(name, partial(settings, LEVERS[name])) for name in names]
+    return [Variant(name, partial(settings, name)) for name in names]

@@ -41,14 +41,21 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     group.add_argument("--batch-size", type=positive_int, default=16, help="clips a step (default: %(default)s)")
     group.add_argument("--lr", type=positive, default=2e-3, help="network, heads: highest (default: %(default)s)")
     group.add_argument("--frontend-lr", type=not_negative, default=1e-2, help="filters: highest (default: %(default)s)")
+    group.add_argument(
+        "--average", type=not_negative, default=0.0, help="weights over this last share (default: %(default)s)"
+    )
+    group.add_argument(
+        "--rotations", type=positive_int, default=1, help="places to hear a test clip from (default: %(default)s)"
+    )
     group.add_argument("--mixup", type=not_negative, default=0.4, help="Beta parameter, 0: none (default: %(default)s)")
     return parser
 
 
-def add_sound_options(group: argparse._ActionsContainer) -> None:
-    """Add the options that `open_sounds` reads."""
-    group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
-    group.add_argument("--synthetic", choices=KINDS, default="urban", help="which ones (default: %(default)s)")
+def add_sound_options(group: argparse._ActionsContainer, *, generated: bool = True) -> None:
+    """Add the options that `open_sounds` reads, but for ``data`` where sounds cannot be generated."""
+    if generated:
+        group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
+        group.add_argument("--synthetic", choices=KINDS, default="urban", help="which ones (default: %(default)s)")
     group.add_argument("--sample-rate", type=positive_int, help="Hz (default: 22050 with --data, else 16000)")
     group.add_argument("--seconds", type=positive, help="of a clip (default: of 9 in 10, at most 10; synthetic: 2)")
     group.add_argument("--windows", type=positive, metavar="S", help="train on windows of S seconds of long recordings")
@@ -136,34 +143,41 @@ def conduct(
     Returns:
         Exit status: 2 if the arguments or the sounds cannot be used.
     """
+    return command(lambda: print(report(train_all(args, variants), args.out)), program)
 
-    def work() -> None:
-        check_folder("--out", args.out)
-        store, data = open_sounds(args, args.out / "cache")
-        if args.data is not None:
-            fill(args, n_filters=80, epochs=25, folds=store.catalog.folds)
-        else:
-            fill(args, n_filters=40, epochs=10, folds=["1", "2"])
-        check_among("--folds", args.folds, store.catalog.folds)
-        fewest = min(sum(clip.fold != fold for clip in store.catalog.clips) for fold in args.folds)
-        if not 2 <= args.batch_size <= fewest:
-            raise BadDataError(f"--batch-size must be from 2 to the {fewest} training clips, got {args.batch_size}")
-        chosen = variants(args, len(store.catalog.classes))
-        base = {
-            "trainer": {"max_epochs": args.epochs, "accelerator": "cpu"},
-            "data": data | {"batch_size": args.batch_size},
-        }
-        runs = make_runs(base, chosen, args.folds, args.seeds, args.out)
-        clip = torch.from_numpy(store.read(0))
-        for run in runs[: len(chosen)]:  # what does not fit is refused now, not in the third hour
-            _try(run.settings["model"]["frontend"], clip, args)
-        store.claim(args.out / "clips.csv")
-        notes = describe_sounds(store, args)
-        _record(args, notes)
-        print("\n".join(notes))
-        print(report(run_grid(runs, args.out / "clips.csv", jobs=args.jobs, cluster=args.cluster), args.out))
 
-    return command(work, program)
+def train_all(
+    args: argparse.Namespace, variants: Callable[[argparse.Namespace, int], Sequence[Variant]]
+) -> list[Result]:
+    """Train every variant on every fold and seed, print what a reader should know, and return the results.
+
+    Raises:
+        BadDataError: If the arguments or the sounds cannot be used.
+    """
+    check_folder("--out", args.out)
+    store, data = open_sounds(args, args.out / "cache")
+    if args.data is not None:
+        fill(args, n_filters=80, epochs=25, folds=store.catalog.folds)
+    else:
+        fill(args, n_filters=40, epochs=10, folds=["1", "2"])
+    check_among("--folds", args.folds, store.catalog.folds)
+    fewest = min(sum(clip.fold != fold for clip in store.catalog.clips) for fold in args.folds)
+    if not 2 <= args.batch_size <= fewest:
+        raise BadDataError(f"--batch-size must be from 2 to the {fewest} training clips, got {args.batch_size}")
+    chosen = variants(args, len(store.catalog.classes))
+    base = {
+        "trainer": {"max_epochs": args.epochs, "accelerator": "cpu"},
+        "data": data | {"batch_size": args.batch_size},
+    }
+    runs = make_runs(base, chosen, args.folds, args.seeds, args.out)
+    clip = torch.from_numpy(store.read(0))
+    for run in runs[: len(chosen)]:  # what does not fit is refused now, not in the third hour
+        _try(run.settings["model"]["frontend"], clip, args)
+    store.claim(args.out / "clips.csv")
+    notes = describe_sounds(store, args)
+    _record(args, notes)
+    print("\n".join(notes))
+    return run_grid(runs, args.out / "clips.csv", jobs=args.jobs, cluster=args.cluster)
 
 
 def model_settings(
@@ -196,6 +210,8 @@ def model_settings(
         "frontend_lr": args.frontend_lr,
         "decay": {"class_path": "experiments.training.rates.OneCycle"},
         "mixup": args.mixup,
+        "average": args.average,
+        "rotations": args.rotations,
         **training,
     }
 

@@ -61,7 +61,7 @@ def _work(args: argparse.Namespace) -> None:
     if args.sample_rate is not None:
         over = merge(over, {"data": {"sample_rate": args.sample_rate}})
 
-    def settings(name: str, _: int) -> dict[str, Any]:
+    def settings(name: str, *_: object) -> dict[str, Any]:
         found = merge(read_settings(known[name]), over)
         if args.sample_rate is not None:  # a front-end with heads has its filterbank's inside
             for path in flatten(merge(base, found)):

@@ -36,13 +36,26 @@ class Comparison(NamedTuple):
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     @property
-    def needed(self) -> int | None:
-        """Pairs, at most `MOST`, that leave zero out if their mean and spread are these; ``None`` if none do."""
+    def deviation(self) -> float | None:
+        """Standard deviation of the differences."""
         if self.low is None or self.high is None:
             return None
-        spread = (self.high - self.low) / 2 * self.pairs**0.5 / t.ppf(0.975, self.pairs - 1)
+        return float((self.high - self.low) / 2 * self.pairs**0.5 / t.ppf(0.975, self.pairs - 1))
+
+    @property
+    def detectable(self) -> float | None:
+        """Difference that leaves zero out four times in five, with so many pairs and this deviation."""
+        if self.deviation is None:
+            return None
+        return float((t.ppf(0.975, self.pairs - 1) + t.ppf(0.8, self.pairs - 1)) * self.deviation / self.pairs**0.5)
+
+    @property
+    def needed(self) -> int | None:
+        """Pairs, at most `MOST`, that leave zero out if their mean and spread are these; ``None`` if none do."""
+        if self.deviation is None:
+            return None
         counts = np.arange(2, MOST + 1)
-        enough = t.ppf(0.975, counts - 1) * spread / np.sqrt(counts) < abs(self.difference)
+        enough = t.ppf(0.975, counts - 1) * self.deviation / np.sqrt(counts) < abs(self.difference)
         return int(counts[enough.argmax()]) if enough.any() else None
 
 

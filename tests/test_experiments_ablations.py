@@ -15,7 +15,7 @@ def variants(*factors, n_filters=12, seconds=1.0):
     args = ablations.build_parser(None, "").parse_args([])
     args.factors, args.n_filters, args.seconds = factors or tuple(LEVELS), n_filters, seconds
     args.sample_rate, args.win_length, args.hop_length = 8000, 200, 200
-    return {variant.name: variant.settings(0)["model"] for variant in make_variants(args, 10)}
+    return {variant.name: variant.settings(0, "1")["model"] for variant in make_variants(args, 10)}
 
 
 AUGMENTATION = ("mask_filters", "mask_frames", "crop", "aligned")

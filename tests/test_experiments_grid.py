@@ -28,6 +28,7 @@ def base(tmp_path_factory):
     root = write_sounds(folder / "set")
     data = {"root": str(root), "cache": str(folder / "cache"), "sample_rate": RATE, "seconds": 0.5, "rotate": True}
     model = {"frontend": frontend, "network": network, "optimizer": adam, "decay": cycle, "mixup": 0.4}
+    model |= {"average": 0.5, "rotations": 2}
     open_store(data).claim(folder / "clips.csv")
     return {
         "trainer": {"max_epochs": 3, "accelerator": "cpu"},
@@ -37,8 +38,8 @@ def base(tmp_path_factory):
 
 
 VARIANTS = [
-    Variant("staged", lambda _: {"model": {"schedule": "filters-first"}}),
-    Variant("natural, apart", lambda _: {"model": {"natural": True, "repulsion": 1.0, "schedule": "warm-up"}}),
+    Variant("staged", lambda *_: {"model": {"schedule": "filters-first"}}),
+    Variant("natural, apart", lambda *_: {"model": {"natural": True, "repulsion": 1.0, "schedule": "warm-up"}}),
 ]
 
 
@@ -173,6 +174,7 @@ def test_two_processes_of_a_run_give_the_result_of_one(base, tmp_path, monkeypat
     padded = {"init_args": {"frontend": {"init_args": {"pad_mode": "constant"}}}}  # the same in any batch
     plain = {
         "mixup": 0.0,
+        "rotations": 1,
         "mask_filters": 0,
         "mask_frames": 0,
         "network": network,

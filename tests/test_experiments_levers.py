@@ -25,7 +25,7 @@ from experiments.training.networks import SmallCNN
 from experiments.training.overlap import neighbor_overlap
 from experiments.training.rates import SCHEDULES
 from experiments.training.triangles import TriangularMelFilterbank
-from learnable_frontends import CosGaussFilterbank, Frontend, MelFrontend, MultiHeadRelevance
+from learnable_frontends import CosGaussFilterbank, Filterbank, Frontend, MelFrontend, MultiHeadRelevance
 
 COUNT = 12
 CHOSEN = ["mel", "cos-gauss, heads"]
@@ -155,10 +155,12 @@ def build(settings):
     """What a parser builds of nested settings, without its checks."""
     if isinstance(settings, str) and settings.startswith("torch."):
         return getattr(torch, settings.removeprefix("torch."))
+    if isinstance(settings, list):
+        return [build(value) for value in settings]
     if not isinstance(settings, dict):
         return settings
     module, _, name = settings["class_path"].rpartition(".")
-    return getattr(import_module(module), name)(**{key: build(value) for key, value in settings["init_args"].items()})
+    return getattr(import_module(module), name)(**{k: build(v) for k, v in settings.get("init_args", {}).items()})
 
 
 def test_every_variant_is_a_front_end_or_a_training_of_its_own():
@@ -168,16 +170,17 @@ def test_every_variant_is_a_front_end_or_a_training_of_its_own():
     )
     shown = set()
     for variant in make_variants(list(LEVERS), args, 4):
-        model = variant.settings(0)["model"]
+        model = variant.settings(0, "1")["model"]
         frontend = build(model.pop("frontend"))
         assert frontend(torch.randn(2, 4000)).shape[:2] == (2, 8)
         numbers = [*frontend.center_frequencies.tolist(), *frontend.bandwidths.tolist()]
         free = [tuple(parameter.shape) for parameter in frontend.parameters()]
-        window = getattr(frontend, "frontend", frontend)._constants["window"].tolist()
+        first = next(module for module in frontend.modules() if isinstance(module, Filterbank))
+        window = first._constants["window"].tolist()
         shown.add((repr(frontend), json.dumps(model), *window, *numbers, *free))
     assert len(shown) == len(LEVERS)
     (random,) = make_variants(["cos-gauss, random start"], args, 4)
-    assert random.settings(0)["model"]["frontend"] != random.settings(1)["model"]["frontend"]
+    assert random.settings(0, "1")["model"]["frontend"] != random.settings(1, "1")["model"]["frontend"]
 
 
 def test_variants_of_every_kind_are_built_by_the_parser_too():
@@ -185,7 +188,7 @@ def test_variants_of_every_kind_are_built_by_the_parser_too():
     names = ["mel, PCEN", "mel, Hamming window", "learnable mel, triangles", "Gaussian", "sinc, Hann window"]
     names += ["cos-gauss, learned offset", "cos-gauss, random start", "cos-gauss, learned from spacing, heads"]
     for variant in make_variants(names, args, 4):
-        settings = variant.settings(0)["model"]["frontend"]
+        settings = variant.settings(0, "1")["model"]["frontend"]
         built, expected = instantiate(Frontend, settings), build(settings)
         assert type(built) is type(expected)
         assert_close(built.power_response(512), expected.power_response(512))

@@ -1,10 +1,12 @@
 import json
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import small_runs
 import torch
 from small_runs import FRONTEND, MEAN, RATE, MeanOverTime, lines
+from torch.testing import assert_close
 
 from experiments.data import small_sets
 from experiments.data.sampling import EpochSampler
@@ -114,6 +116,42 @@ def test_arguments_that_do_not_go_together_are_refused():
         classifier(MelFrontend(RATE, 20), MeanOverTime(), segment_frames=20, mixup=0.4)
     with pytest.raises(ValueError, match=r"schedule must be one of jointly, .*, got 'at once'"):
         classifier(MelFrontend(RATE, 20), MeanOverTime(), schedule="at once")
+    with pytest.raises(ValueError, match="average must be from 0 to less than 1, got 1"):
+        classifier(MelFrontend(RATE, 20), MeanOverTime(), average=1)
+    with pytest.raises(ValueError, match="rotations must be at least 1, got 0"):
+        classifier(MelFrontend(RATE, 20), MeanOverTime(), rotations=0)
+    with pytest.raises(ValueError, match="segment_frames must be null with rotations, got 20 and 2"):
+        classifier(MelFrontend(RATE, 20), MeanOverTime(), segment_frames=20, rotations=2)
+
+
+def test_decisions_are_means_over_rotations_of_the_averaged_weights():
+    model = classifier(MelFrontend(RATE, 20), MeanOverTime(), average=0.5, rotations=3).eval()
+    assert model.ways == ["last", "last, rotated", "averaged", "averaged, rotated"]
+    batch = {"waveform": torch.randn(2, 900), "lengths": torch.tensor([900, 900]), "index": torch.tensor([4, 7])}
+    with torch.no_grad():
+        model.averaged.module["network"].classify.weight.mul_(3)
+        model.on_test_epoch_start()
+        model.test_step(batch)
+        averaged, heard = model.network, torch.stack([batch["waveform"].roll(s, -1) for s in (0, 300, 600)])
+        expected = averaged(model.frontend(heard)).softmax(-1).mean(0).log()
+    assert model.tested == "averaged, rotated"
+    assert_close(torch.stack([model.outcomes[model.tested][i][0] for i in (4, 7)]).float(), expected)
+    plain = torch.stack([model.outcomes["last"][i][0] for i in (4, 7)]).float()
+    assert_close(plain, model.averaged.module["network"](model.frontend(batch["waveform"])).log_softmax(-1))
+    assert averaged.classify.weight.abs().mean() > 2 * model.averaged.module["network"].classify.weight.abs().mean()
+
+
+def test_weights_are_averaged_over_the_steps_of_the_last_share():
+    model = classifier(MelFrontend(RATE, 20), MeanOverTime(), average=0.1)
+    model._trainer = SimpleNamespace(estimated_stepping_batches=40)
+    weight, expected = model.network.classify.weight, None
+    with torch.no_grad():
+        for step in range(8):
+            weight.fill_(step)
+            model.on_train_batch_end()
+            expected = float(step) if expected is None else expected + (step - expected) / 4
+    assert_close(model.averaged.module["network"].classify.weight, torch.full_like(weight, expected))
+    assert not any(parameter.requires_grad for parameter in model.averaged.parameters())
 
 
 CNNLSTM = {

@@ -28,7 +28,9 @@ from learnable_frontends import (
     SincFilterbank,
     plotting,
 )
+from learnable_frontends.analysis import BandInformation
 from learnable_frontends.plotting import (
+    plot_band_information,
     plot_center_frequencies,
     plot_center_history,
     plot_features,
@@ -83,7 +85,9 @@ def clip():
 
 def draw_all(bank, heads, clip):
     """Every function that takes one ax, by name."""
+    flat = BandInformation(torch.linspace(0, RATE / 2, 65), torch.ones(65))
     return {
+        "plot_band_information": lambda ax: plot_band_information(flat, {"a": bank}, ax=ax),
         "plot_center_frequencies": lambda ax: plot_center_frequencies({"a": bank}, ax=ax),
         "plot_frequency_responses": lambda ax: plot_frequency_responses(bank, ax=ax),
         "plot_summed_response": lambda ax: plot_summed_response({"a": bank}, ax=ax),

@@ -77,6 +77,34 @@ def draw_folds(
     return _drawn(groups, labels, classes, n_folds), how
 
 
+def find_sources(names: Sequence[str], group: str | None) -> tuple[list[str], str]:
+    """Guess what clips have their source in common, from the paths of clips below their root.
+
+    Args:
+        names: The paths.
+        group: As in `choose_folds`. ``None`` takes the file name up to its first ``-``, or up to the second where each
+            begins with the number of a fold, if that is the same for some clips; else each clip for itself.
+
+    Returns:
+        A name for the source of each clip, and a sentence that says how it was found.
+
+    Raises:
+        BadDataError: If ``group`` is not a regular expression, or not found in each name.
+    """
+    if group is not None:
+        found = _matched(names, group)
+        return found, f"sources: clips in which {group!r} finds the same ({len(set(found))})"
+    files = [name.rpartition("/")[2] for name in names]
+    parts = 2 if all(re.match(r"\d{1,3}-", file) for file in files) else 1
+    found = [
+        "-".join(file.split("-")[:parts]) if "-" in file else name for file, name in zip(files, names, strict=True)
+    ]
+    if len(set(found)) == len(found):
+        return found, "sources: each clip by itself; if several are of one speaker or recording, use --group PATTERN"
+    until = "first -" if parts == 1 else "second -"
+    return found, f"sources: clips whose file names agree up to the {until} ({len(set(found))})"
+
+
 def fold_problem(folds: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> str | None:
     """Tell why clips cannot be trained and tested by these folds; ``None`` if they can."""
     numbers = sorted(set(folds), key=lambda fold: (len(fold), fold))

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ class RunKeeper(Checkpoint):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write what the run leaves: predictions, front-end, network, and last its result."""
         found = pl_module.gather()  # of all processes, so in all of them
+        others = {way: pl_module.gather(way) for way in pl_module.ways if way != pl_module.tested}
         if not trainer.is_global_zero:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -132,6 +133,7 @@ class RunKeeper(Checkpoint):
             "fold": data.test_fold,
             "classes": catalog.classes,
             "accuracy": sum(right) / len(right),
+            "other_accuracies": {way: _accuracy(catalog, decisions) for way, decisions in others.items()},
             "clips": len(lines),
             "test_clips": data.store.digest(data.test_fold),
             "skipped": list(catalog.skipped),
@@ -179,6 +181,11 @@ class Pictures(FrontendMonitor):
         if trainer.val_dataloaders:
             clips = [(data.catalog.clips[i].label, int(d.argmax())) for i, d in pl_module.gather().items()]
             yield "confusion", draw_confusion(clips, pl_module.classes, "validation clips")
+
+
+def _accuracy(catalog: Any, decisions: Mapping[int, torch.Tensor]) -> float:
+    right: list[bool] = [int(decision.argmax()) == catalog.clips[i].label for i, decision in decisions.items()]
+    return sum(right) / len(right)
 
 
 def save_whole(path: Path, content: dict[str, Any]) -> None:

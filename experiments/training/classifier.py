@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from experiments.files import BadDataError
 from experiments.training.natural_steps import NaturalSteps
@@ -55,6 +56,10 @@ class Classifier(LightningModule):
         crop: Frames kept in training; ``None`` keeps all.
         aligned: Whether heads share the places of masks and crops.
         mixup: Parameter of the Beta distribution that mixes pairs of clips in training; 0 for none.
+        average: Share of the training over which the weights that are tested, and saved, are averaged exponentially; 0
+            for those of the last step. Both are tested.
+        rotations: Places from which a test clip is heard, evenly spread over it, its end followed by its start; its
+            decision is the mean of their probabilities. It is for clips that are rotated in training.
         seed: Of all random numbers of training, drawn anew each epoch; the run's own by default.
 
     Raises:
@@ -83,6 +88,8 @@ class Classifier(LightningModule):
         crop: int | None = None,
         aligned: bool = True,
         mixup: float = 0.0,
+        average: float = 0.0,
+        rotations: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -90,6 +97,14 @@ class Classifier(LightningModule):
             raise ValueError(
                 f"segment_frames must be null with mixup, deltas or crop, got {segment_frames} (these take clips)"
             )
+        if segment_frames is not None and rotations != 1:
+            raise ValueError(f"segment_frames must be null with rotations, got {segment_frames} and {rotations}")
+        for name, value, fits, rule in (
+            ("average", average, 0 <= average < 1, "from 0 to less than 1"),
+            ("rotations", rotations, rotations >= 1, "at least 1"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} must be {rule}, got {value}")
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
         with warnings.catch_warnings():  # what the command line saves of modules is their configuration
@@ -113,7 +128,12 @@ class Classifier(LightningModule):
         self.transform = nn.Sequential(*stages)
         self.mixup = Mixup(mixup) if mixup else None
         self.classes: tuple[str, ...] = ()
-        self.outcomes: dict[int, list[Tensor]] = {}
+        self.average, self.rotations, self._averaged_now = average, rotations, False
+        self.averaged: AveragedModel | None = None
+        if average:  # in the checkpoint too; no optimizer and no other process sees it
+            trained = nn.ModuleDict({"frontend": frontend, "network": network})
+            self.averaged = AveragedModel(trained, use_buffers=True).requires_grad_(False)
+        self.outcomes: dict[str, dict[int, list[Tensor]]] = {}
         self._steps = 1.0
 
     def setup(self, stage: str) -> None:
@@ -193,6 +213,13 @@ class Classifier(LightningModule):
             loss += self.repulsion * (neighbor_overlap(self.frontend) - self._overlap).relu().mean()
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the weights of this step, and the statistics of its batch, into the average."""
+        if self.averaged is not None:
+            steps = max(1.0, self.average * float(self.trainer.estimated_stepping_batches))
+            self.averaged.multi_avg_fn = get_ema_multi_avg_fn(1 - 1 / steps)
+            self.averaged.update_parameters(nn.ModuleDict({"frontend": self.frontend, "network": self.network}))
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch, and stop where it cannot be learned from.
 
@@ -213,12 +240,54 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Classify a batch."""
-        decisions = self(batch["waveform"], batch["lengths"]).double().cpu()
-        for i, decision in zip(batch["index"].tolist(), decisions, strict=True):
-            self.outcomes.setdefault(i, []).append(decision)
+        self._note(batch, self.tested, self(batch["waveform"], batch["lengths"]))
 
-    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
-    test_step = predict_step = validation_step
+    def on_test_epoch_start(self) -> None:
+        """Forget the clips of before, and take the averaged weights."""
+        self.outcomes = {}
+        if self.averaged is not None and not self._averaged_now:
+            self._exchange()
+
+    on_predict_epoch_start = on_test_epoch_start
+
+    def test_step(self, batch: Batch) -> None:
+        """Classify a batch in each of the ways that the tested one is made of."""
+        self._hear(batch, self.tested.partition(",")[0])
+        if self.averaged is not None:
+            self._exchange()
+            self._hear(batch, "last")
+            self._exchange()
+
+    predict_step = test_step
+
+    @property
+    def ways(self) -> list[str]:
+        """How test clips are classified, keys of ``outcomes``: with which weights, and how often heard."""
+        weights = ["last"] if self.averaged is None else ["last", "averaged"]
+        return [name + heard for name in weights for heard in ("", ", rotated")[: min(2, self.rotations)]]
+
+    @property
+    def tested(self) -> str:
+        """The one of `ways` that counts. In a validation the weights are those of the last step in any case."""
+        return self.ways[-1]
+
+    def _hear(self, batch: Batch, weights: str) -> None:
+        waveform, lengths, n = batch["waveform"], batch["lengths"], self.rotations
+        heard = torch.stack([self(waveform.roll(k * waveform.shape[-1] // n, -1), lengths) for k in range(n)])
+        self._note(batch, weights, heard[0])
+        if n > 1:
+            self._note(batch, f"{weights}, rotated", heard.logsumexp(0).log_softmax(-1))
+
+    def _note(self, batch: Batch, way: str, decisions: Tensor) -> None:
+        for i, decision in zip(batch["index"].tolist(), decisions.double().cpu(), strict=True):
+            self.outcomes.setdefault(way, {}).setdefault(i, []).append(decision)
+
+    def _exchange(self) -> None:
+        """Exchange the weights of the last step and the averaged ones."""
+        kept: Any = self.averaged
+        kept.module["frontend"], self.frontend = self.frontend, kept.module["frontend"]
+        kept.module["network"], self.network = self.network, kept.module["network"]
+        self._averaged_now = not self._averaged_now
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracy and loss over all clips and processes."""
@@ -229,12 +298,13 @@ class Classifier(LightningModule):
         self.log("val_loss", F.nll_loss(decisions, labels).float(), rank_zero_only=False)
         self.log("val_accuracy", (decisions.argmax(-1) == labels).float().mean(), prog_bar=True)
 
-    def gather(self) -> dict[int, Tensor]:
-        """Mean log-probabilities of each clip that was classified, in order, from all processes."""
-        everyones: list[Any] = [self.outcomes]
+    def gather(self, way: str | None = None) -> dict[int, Tensor]:
+        """Mean log-probabilities of each clip, in order, from all processes: of one way to classify, or `tested`."""
+        own = self.outcomes.get(way or self.tested, {})
+        everyones: list[Any] = [own]
         if self.trainer.world_size > 1:
             everyones = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(everyones, self.outcomes)
+            torch.distributed.all_gather_object(everyones, own)
         together: dict[int, list[Tensor]] = {}
         for own in everyones:
             for i, values in own.items():

@@ -1,7 +1,21 @@
-"""What was learned: how far filters moved, how large optimizer steps are, where masks vary."""
+"""Where classes differ and which bank to take; what was learned: how far filters moved, steps, where masks vary."""
 
+from learnable_frontends.analysis.information import BandInformation, band_information
 from learnable_frontends.analysis.masks import MaskStatistics, mask_statistics
 from learnable_frontends.analysis.movement import Movement, movement
 from learnable_frontends.analysis.optimizer_steps import GroupSteps, OptimizerMonitor
+from learnable_frontends.analysis.probing import Candidate, Probe, probe
 
-__all__ = ["GroupSteps", "MaskStatistics", "Movement", "OptimizerMonitor", "mask_statistics", "movement"]
+__all__ = [
+    "BandInformation",
+    "Candidate",
+    "GroupSteps",
+    "MaskStatistics",
+    "Movement",
+    "OptimizerMonitor",
+    "Probe",
+    "band_information",
+    "mask_statistics",
+    "movement",
+    "probe",
+]

@@ -13,11 +13,13 @@ from learnable_frontends.plotting.filters import (
     plot_kernels,
     plot_summed_response,
 )
+from learnable_frontends.plotting.information import plot_band_information
 from learnable_frontends.plotting.learning import plot_center_history, plot_movement
 from learnable_frontends.plotting.masks import plot_masks, plot_mean_masks
 from learnable_frontends.plotting.relevance import plot_relevance
 
 __all__ = [
+    "plot_band_information",
     "plot_center_frequencies",
     "plot_center_history",
     "plot_features",

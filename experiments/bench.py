@@ -1,0 +1,222 @@
+"""Which front-end for which sounds? Those that people would consider, on four sets, with few and many filters.
+
+DATA holds the folders esc10, urbansound_part, insects and keywords. The tiers are trained in turn, and each ends with
+bench.md, .csv, .json and .png in --out; the same command run again resumes, and --report reports what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from experiments.arguments import make_parser, positive_int
+from experiments.figures import save
+from experiments.files import BadDataError, check_among, check_different, command
+from experiments.lever_variants import INFORMED, make_variants
+from experiments.options import build_parser, open_sounds, train_all
+from experiments.probe import read_clips
+from experiments.reporting import summarize
+from experiments.runs import read_results
+from experiments.statistics import corrected, points
+from experiments.tables import Row, Table, comparison_of, make_table, plain_table, standard_columns, write_tables
+from learnable_frontends.analysis import band_information
+from learnable_frontends.plotting.drawing import COLORS
+
+REFERENCE = "mel"
+# Frames of 46 ms for general sounds, 23 ms for insects, and 32 ms, every 10 ms, for speech.
+SETS: dict[str, dict[str, Any]] = {
+    "insects": {"sample_rate": 44100, "win_length": 1024, "hop_length": 512},
+    "keywords": {"sample_rate": 16000, "win_length": 512, "hop_length": 160},
+    "esc10": {"sample_rate": 22050, "win_length": 1024, "hop_length": 512},
+    "urbansound_part": {"sample_rate": 22050, "win_length": 1024, "hop_length": 512},
+}
+FIRST = ("mel", "linear, fixed", "linear, learned", "learnable mel", "information, fixed")
+FRONTENDS = (
+    *FIRST,
+    "ERB, fixed",
+    "mel, PCEN",
+    "mel, clip normalization",
+    "mel, two windows",
+    "Gaussian",
+    "cos-gauss, learned from spacing, unit gain",
+    "sinc, unit gain",
+    "Gabor",
+    "mel, heads",
+    "linear, heads",
+)
+
+
+# Weights are averaged over the last tenth of a training, and test clips heard from four places: less noise.
+AVERAGE, ROTATIONS = 0.1, 4
+
+
+class Tier(NamedTuple):
+    """A part of the grid: which sets and front-ends, with how many filters, and how many seeds."""
+
+    sets: tuple[str, ...]
+    frontends: tuple[str, ...]
+    n_filters: int
+    seeds: int
+
+
+TIERS = {
+    "1": Tier(("insects", "keywords"), FIRST, 16, 10),
+    "2": Tier(tuple(SETS), FRONTENDS, 16, 3),
+    "3": Tier(tuple(SETS), FRONTENDS, 64, 3),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train and report; see the module's docstring and ``--help``."""
+    parser = make_parser("experiments.bench", __doc__)
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with the folders of the sets")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="output folder (default: %(default)s)")
+    parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help="(default: 1 2 3)")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
+    parser.add_argument("--frontends", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
+    parser.add_argument("--epochs", type=positive_int, default=20, help="passes over the clips (default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive_int, default=16, help="clips a step (default: %(default)s)")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
+    parser.add_argument("--report", action="store_true", help="train nothing, report what is finished")
+    args = parser.parse_args(argv)
+    return command(lambda: _work(args), "experiments.bench")
+
+
+def _work(args: argparse.Namespace) -> None:
+    check_among("--tiers", args.tiers, list(TIERS))
+    check_among("--sets", args.sets or [], list(SETS))
+    check_among("--frontends", args.frontends or [], list(FRONTENDS))
+    for what in ("tiers", "sets", "frontends"):
+        check_different(f"--{what}", getattr(args, what) or [])
+    for name in () if args.report else args.tiers:
+        tier = TIERS[name]
+        for sounds in (s for s in tier.sets if s in (args.sets or SETS)):
+            _train(args, tier, sounds)
+    print(report(args.out))
+
+
+def _train(args: argparse.Namespace, tier: Tier, sounds: str) -> None:
+    """Train the runs of a tier on one of the sets."""
+    given = build_parser(None, "bench").parse_args([])
+    settings = {"out": args.out / f"{sounds}-{tier.n_filters}", "data": args.data / sounds, "jobs": args.jobs}
+    settings |= {"n_filters": tier.n_filters, "seeds": list(range(tier.seeds)), "epochs": args.epochs}
+    settings["batch_size"] = args.batch_size
+    vars(given).update(settings, average=AVERAGE, rotations=ROTATIONS, **SETS[sounds])
+    names = [name for name in tier.frontends if name in (args.frontends or FRONTENDS)]
+    placed = _informed(given) if INFORMED.keys() & set(names) else {}
+    train_all(given, lambda given, n_classes: make_variants(names, given, n_classes, placed))
+
+
+def _informed(given: argparse.Namespace) -> dict[str, list[float]]:
+    """Place filters by the clips of all folds but one, for each."""
+    store, _ = open_sounds(given, given.out / "cache")
+    found = {}
+    for fold in store.catalog.folds:
+        clips, labels = read_clips(store, given.seconds, without=fold)
+        information = band_information(
+            clips, labels, store.sample_rate, win_length=given.win_length, hop_length=given.hop_length
+        )
+        found[fold] = [round(center, 3) for center in information.centers(given.n_filters).tolist()]
+    return found
+
+
+def report(out: Path) -> str:
+    """Report what is finished: write the table and the picture, and return what the screen shows.
+
+    Raises:
+        BadDataError: If nothing is.
+    """
+    rows: list[Row] = []
+    for folder in sorted(out.glob("*-*")):
+        sounds, _, n_filters = folder.name.rpartition("-")
+        if sounds in SETS and any(folder.glob("*/*/result.json")):
+            own = summarize(read_results(folder), REFERENCE)
+            rows += [{"sounds": sounds, "n_filters": int(n_filters), **row} for row in own]
+    if not rows:
+        raise BadDataError(f"{out} has no finished run of a bench")
+    for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):
+        row["q"] = q  # over all tables, not over each
+    columns = {
+        "sounds": lambda row: row["sounds"],
+        "filters": lambda row: str(row["n_filters"]),
+        **standard_columns(REFERENCE),
+        "detectable": lambda row: _points_or_dash(row),
+    }
+    chosen = ("sounds", "filters", "front-end", "accuracy %", f"minus {REFERENCE}", "p", "q", "detectable", "runs")
+    long = make_table(rows, {title: columns[title] for title in chosen})
+    files = write_tables(out / "bench", rows, [_wide(rows), long], reference=REFERENCE)
+    _draw(rows, out / "bench.png")
+    text = (
+        f"minus {REFERENCE}: on the same folds, seeds and test clips, with its 95 % interval; q: p of a paired t-test, "
+        "corrected for all lines (false discovery rate); detectable: the difference that so many runs show four times "
+        "in five."
+    )
+    return f"{plain_table(long)}\n\n{text}\nTables and picture: {files}, .png"
+
+
+def _points_or_dash(row: Row) -> str:
+    comparison = comparison_of(row)
+    found = None if comparison is None else comparison.detectable
+    return "-" if found is None else f"{100 * found:.1f}"
+
+
+def _wide(rows: Sequence[Row]) -> Table:
+    """A line for each front-end, a column for each set and number of filters: the difference and its interval."""
+    places = list(dict.fromkeys((row["sounds"], row["n_filters"]) for row in rows))
+    names = list(dict.fromkeys(row["variant"] for row in rows))
+    found = {(row["variant"], row["sounds"], row["n_filters"]): row for row in rows}
+    lines = [[name, *(_cell(found.get((name, *place))) for place in places)] for name in names]
+    return [["front-end", *(f"{sounds}, {n}" for sounds, n in places)], *lines]
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    if row["variant"] == REFERENCE:
+        return f"{100 * row['accuracy']:.1f} %"
+    return points(comparison_of(row))
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw the differences from the reference with their intervals, a panel for each set."""
+    kinds = [name for name in SETS if any(row["sounds"] == name for row in rows)]
+    names = [name for name in dict.fromkeys(row["variant"] for row in rows) if name != REFERENCE]
+    counts = sorted({row["n_filters"] for row in rows})
+    fig = Figure(figsize=(2.6 + 2.3 * len(kinds), 1.3 + 0.36 * max(1, len(names))), layout="constrained")
+    axes = fig.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for ax, kind in zip(axes, kinds, strict=True):
+        ax.axvline(0, color="0.5", linewidth=1)
+        for k, count in enumerate(counts):
+            for row in rows:
+                if (row["sounds"], row["n_filters"]) != (kind, count) or row["low"] is None:
+                    continue
+                y = names.index(row["variant"]) + 0.24 * (k - (len(counts) - 1) / 2)
+                middle, low, high = (100 * row[key] for key in ("difference", "low", "high"))
+                marker, color = ("o", COLORS[0]) if k == 0 else ("s", COLORS[1])
+                clear = row["q"] is not None and row["q"] < 0.05
+                ax.errorbar(
+                    middle, y, xerr=[[middle - low], [high - middle]], fmt=marker, color=color, capsize=2,
+                    markerfacecolor=color if clear else "white", label=f"{count} filters",
+                )  # fmt: skip
+        ax.set_title(kind, fontsize=10)
+        ax.set_xlabel(f"minus {REFERENCE}, points")
+        ax.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    labels: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    if labels:
+        fig.legend(list(labels.values()), list(labels), loc="outside lower center", ncols=len(labels), fontsize=9)
+    fig.suptitle("Accuracy minus mel, 95 % intervals; filled: beyond chance after correction", fontsize=10)
+    save(fig, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+# The bench of front-ends on several sets, and the probe of one, on small sounds.
+import json
+
+import pytest
+import soundfile
+import torch
+from scipy.stats import t
+from small_runs import RATE, lines, write_sounds
+
+from experiments import bench, probe
+from experiments.data.folds import find_sources
+from experiments.files import BadDataError
+from experiments.runs import read_json
+from experiments.statistics import compare
+from learnable_frontends.analysis import band_information
+
+LENGTHS = {"sample_rate": RATE, "win_length": 200, "hop_length": 80}
+NAMES = ("mel", "information, fixed")
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    write_sounds(root / "tones")
+    write_sounds(root / "more", clips=4, classes=("high", "low"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(sets, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bench")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(bench, "SETS", {"tones": LENGTHS, "more": LENGTHS})
+    patch.setattr(bench, "TIERS", {"1": bench.Tier(("tones", "more"), NAMES, 10, 1)})
+    assert bench.main([str(sets), "--out", str(out), "--epochs", "1", "--batch-size", "4"]) == 0
+    yield out
+    patch.undo()
+
+
+def test_every_front_end_of_a_tier_is_compared_on_each_set(out):
+    rows = lines(out / "bench.csv")
+    assert [(row["sounds"], row["variant"]) for row in rows] == [(s, n) for s in ("more", "tones") for n in NAMES]
+    assert {row["runs"] for row in rows} == {"3"}
+    wide, long = (out / "bench.md").read_text(encoding="utf-8").split("\n\n")
+    assert wide.splitlines()[0] == "| front-end | more, 10 | tones, 10 |"
+    assert "detectable" in long.splitlines()[0]
+    assert (out / "bench.png").stat().st_size > 5000
+
+
+def test_filters_are_placed_by_the_clips_of_training_alone(out, sets):
+    for fold in ("1", "2"):
+        settings = read_json(out / "tones-10" / NAMES[1] / f"fold{fold}-seed0" / "settings.json")
+        clips, labels = [], []
+        for label, name in enumerate(("high", "low", "mid")):
+            for path in sorted((sets / "tones" / name).iterdir()):
+                if not path.name.startswith(fold):
+                    clip = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+                    clips.append(clip / (clip.abs().max() + 1e-4))
+                    labels.append(label)
+        found = band_information(clips, labels, RATE, win_length=200, hop_length=80)
+        init = settings["model"]["frontend"]["init_args"]["init"]
+        assert init == pytest.approx(found.centers(10).tolist(), abs=0.01)
+
+
+def test_a_report_trains_nothing(out, sets, capsys):
+    results = {path: path.stat().st_mtime_ns for path in out.glob("*/*/*/result.json")}
+    assert bench.main([str(sets), "--out", str(out), "--report"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/*/*/result.json")} == results
+    assert "information, fixed" in capsys.readouterr().out
+    kept = read_json(next(iter(results)))
+    assert set(kept["other_accuracies"]) == {"last", "last, rotated", "averaged"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tiers", "9"], "--tiers"),
+        (["--frontends", "nothing"], "--frontends"),
+        (["--tiers", "1", "1"], "--tiers"),
+        (["--report"], "has no finished run"),
+    ],
+)
+def test_bad_options_end_with_a_line(words, message, tmp_path, capsys):
+    assert bench.main([str(tmp_path), "--out", str(tmp_path / "none"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_detectable_difference_is_found_four_times_in_five():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(12, generator=generator, dtype=torch.float64)
+    found = compare(dict(enumerate((own + 1).tolist())), dict.fromkeys(range(12), 0.0))
+    assert found.deviation == pytest.approx(float(own.std()))
+    drawn = found.detectable + float(own.std()) * torch.randn(20000, 12, generator=generator, dtype=torch.float64)
+    statistic = drawn.mean(1) / drawn.std(1) * 12**0.5
+    assert float((statistic > t.ppf(0.975, 11)).double().mean()) == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_folder_is_probed_and_the_code_is_kept(sets, tmp_path, capsys):
+    words = [str(sets / "tones"), "--out", str(tmp_path), "--sample-rate", str(RATE), "--n-filters", "8", "4"]
+    assert probe.main(words) == 0
+    said = capsys.readouterr().out
+    assert "sources: clips whose file names agree up to the second - (6)" in said
+    kept = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))
+    assert len(kept["candidates"]) == 4 * 2 * 2
+    assert kept["recommended"] in said
+    assert kept["recommended"].startswith(("MelFrontend(8000, 8", "GaussianFilterbank(8000, "))
+    assert (tmp_path / "probe.txt").read_text(encoding="utf-8").strip() in said
+    assert (tmp_path / "probe.png").stat().st_size > 5000
+
+
+def test_what_cannot_be_probed_ends_with_a_line(sets, tmp_path, capsys):
+    words = [str(sets / "tones"), "--out", str(tmp_path), "--sample-rate", str(RATE)]
+    assert probe.main([*words, "--group", "^(high|low|mid)"]) == 2
+    assert "groups of clips, of each class" in capsys.readouterr().err
+    assert probe.main([*words, "--windows", "1"]) == 2
+    assert "--windows must be left out" in capsys.readouterr().err
+
+
+def test_sources_are_read_from_names():
+    numbered = ["a/1-x-0.wav", "a/1-x-1.wav", "b/2-y-0.wav"]
+    assert find_sources(numbered, None)[0] == ["1-x", "1-x", "2-y"]
+    speakers = ["a/ann-0.wav", "b/ann-1.wav", "b/bob-0.wav"]
+    found, how = find_sources(speakers, None)
+    assert found == ["ann", "ann", "bob"]
+    assert how.endswith("up to the first - (2)")
+    assert "--group PATTERN" in find_sources(["a/0.wav", "b/1.wav"], None)[1]
+    assert find_sources(speakers, r"^\w+/(\w)")[0] == ["a", "a", "b"]
+    with pytest.raises(BadDataError, match="--group must be found in each name"):
+        find_sources(speakers, "ann")
