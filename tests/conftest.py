@@ -32,10 +32,11 @@ for found in pkgutil.iter_modules(filterbanks.__path__, "learnable_frontends.fil
 
 
 def families(base):
-    """Concrete families of the package below a base; those that tests define do not count."""
+    """Concrete families of the package below a base; those that tests define and private ones do not count."""
     subclasses = set(base.__subclasses__())
     subclasses |= {family for child in subclasses for family in families(child)}
-    public = (c for c in subclasses if c.__module__.startswith("learnable_frontends.") and not inspect.isabstract(c))
+    own = (c for c in subclasses if c.__module__.startswith("learnable_frontends.") and not c.__name__.startswith("_"))
+    public = (c for c in own if not inspect.isabstract(c))
     return sorted(
         (c for c in public if issubclass(c, Filterbank) and c is not KernelFilterbank),
         key=lambda family: family.__name__,
