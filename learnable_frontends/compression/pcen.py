@@ -136,10 +136,17 @@ class PCEN(DeclaredParameters):
         before = exact.new_full(exact.shape[:-1], math.nan) if mean is None else mean
         if before.shape != exact.shape[:-1]:
             raise ValueError(f"mean must have shape {tuple(exact.shape[:-1])}, got {tuple(before.shape)}")
+        one = exact.shape[-1] == 1 and not torch.compiler.is_compiling()  # frame, the next of a stream: calls count
+        if one and mean is not None and exact.device.type == "cpu":
+            gain, bias, power, share, at_zero = self._values(exact)
+            # If all is finite, nothing has to be left out. A sum beyond the range of its type goes on below, too.
+            if math.isfinite(float((exact + before[..., None]).detach().sum())):
+                means = torch.lerp(before[..., None], exact, share)
+                return self._compressed(exact, means, gain, bias, power, at_zero).to(energies.dtype), means[..., 0]
         finite = exact.detach().abs() < math.inf  # half the work of isfinite
         known = torch.where(finite, exact, 0.0)
         gain, bias, power, share, at_zero = self._values(exact)
-        if exact.shape[-1] == 1 and not torch.compiler.is_compiling():  # a stream's next frame
+        if one:
             start = torch.where(before.isnan(), known[..., 0], before)[..., None]
             means = torch.lerp(start, known, share * finite)
             after = torch.where(finite, means, before[..., None])[..., 0]
@@ -148,10 +155,15 @@ class PCEN(DeclaredParameters):
                 means = smooth(known, share[:, 0], before, finite)
             last = torch.cat([before[..., None], means[..., -1:]], -1)[..., -1]  # there may be no frames
             after = torch.where(finite.any(-1), last, before)
-        shifted = torch.addcmul(bias, known, torch.exp(-gain * torch.log(self.eps + means)))
-        # Powers by logarithms, which take half the time.
-        features = torch.exp(power * torch.log(shifted)) - at_zero
+        features = self._compressed(known, means, gain, bias, power, at_zero)
         return torch.where(finite, features, math.nan).to(energies.dtype), after
+
+    def _compressed(
+        self, energies: Tensor, means: Tensor, gain: Tensor, bias: Tensor, power: Tensor, at_zero: Tensor
+    ) -> Tensor:
+        """Divide by powers of means and take roots: powers by logarithms, which take half the time."""
+        shifted = torch.addcmul(bias, energies, torch.exp(-gain * torch.log(self.eps + means)))
+        return torch.exp(power * torch.log(shifted)) - at_zero
 
     def _values(self, like: Tensor) -> Sequence[Tensor]:
         """Gain, bias, power and smoothing of each filter, and its power of the bias, ``(n_filters, 1)`` each."""
