@@ -45,7 +45,7 @@ def main() -> None:
     try:
         kind = AutoConfig.from_pretrained(options.model).model_type
         if kind != "audio-spectrogram-transformer":
-            raise ValueError(f"it is of type {kind}; see docs/models.md for others")
+            raise ValueError(f"it is of type {kind}; see docs/guides/pretrained.md for others")
         network = ASTForAudioClassification.from_pretrained(options.model)
         processor = ASTFeatureExtractor.from_pretrained(options.model)  # for its numbers
     except (OSError, ValueError) as error:

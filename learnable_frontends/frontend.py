@@ -188,7 +188,7 @@ class Frontend(ReadOnlySettings, ABC):
         """Choose how spectra of frames are computed: by an FFT, or by matrix products for runtimes without a good one.
 
         In onnxruntime the operator for transforms is slow and inexact; matrix products agree with torch and are faster
-        there, and slower in torch itself (docs/export.md has numbers). It is not in the state dict.
+        there, and slower in torch itself (docs/guides/deploy.md has numbers). It is not in the state dict.
 
         Args:
             transform: ``"fft"`` or ``"matmul"``.

@@ -1,6 +1,6 @@
 """Front-ends wherever PyTorch takes a module: torch.func, neighbors, workers, processes, precisions.
 
-Run as a script it prints the table of precisions in docs/interop.md.
+Run as a script it prints the table of precisions in docs/guides/libraries.md.
 """
 
 import copy

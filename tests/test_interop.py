@@ -1,4 +1,4 @@
-"""Other libraries: the code of docs/interop.md, run against the real ones where they import."""
+"""Other libraries: the code of docs/guides/libraries.md, run against the real ones where they import."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from learnable_frontends import CosGaussFilterbank, Decibels, MelFrontend, MultiHeadRelevance
 from learnable_frontends.transforms import Deltas, RandomCrop, SpecAugment
 
-PAGE = Path(__file__).parents[1] / "docs" / "interop.md"
-DEFAULTS = {  # librosa's, in our names: the right column of the table in docs/interop.md
+PAGE = Path(__file__).parents[1] / "docs" / "guides" / "libraries.md"
+DEFAULTS = {  # librosa's, in our names: the right column of the table in docs/guides/libraries.md
     "n_filters": 128,
     "n_fft": 2048,
     "win_length": 2048,

@@ -18,7 +18,7 @@ from learnable_frontends._parameters import parameters_by_role
 from learnable_frontends.compression.pcen import smooth
 
 pytestmark = pytest.mark.usefixtures("double")
-# docs/install.md says so.
+# docs/start/install.md says so.
 exports = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
     reason=f"torch {torch.__version__} cannot export PCEN for any number of frames; 2.13 can",

@@ -11,7 +11,7 @@ from torch import Tensor
 __all__ = ["frame", "over_blocks", "pad_each"]
 
 # Samples of frames that a CPU thread transforms at a time, 3 MiB of float32: spectra stay in the cache. More takes as
-# long and more memory; less pays for each call, and with threads for waking them (docs/benchmark.md).
+# long and more memory; less pays for each call, and with threads for waking them (docs/evidence/speed.md).
 BLOCK = 3 * 2**18
 
 
