@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -154,7 +155,8 @@ def instantiate(kind: type[Any], config: Mapping[str, Any]) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--object", type=kind)
     try:
-        return parser.instantiate_classes(parser.parse_object({"object": dict(config)})).object
+        given = deepcopy(dict(config))  # the parser writes into lists
+        return parser.instantiate_classes(parser.parse_object({"object": given})).object
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadDataError(str(error)) from error
 

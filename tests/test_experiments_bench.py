@@ -47,6 +47,15 @@ def test_every_front_end_of_a_tier_is_compared_on_each_set(out):
     assert (out / "bench.png").stat().st_size > 5000
 
 
+def test_every_front_end_of_the_bench_is_trained(tmp_path, monkeypatch):
+    write_sounds(tmp_path / "few", folds=2, classes=("high", "low"))
+    monkeypatch.setattr(bench, "SETS", {"few": LENGTHS})
+    monkeypatch.setattr(bench, "TIERS", {"1": bench.Tier(("few",), bench.FRONTENDS, 10, 1)})
+    out = tmp_path / "bench"
+    assert bench.main([str(tmp_path), "--out", str(out), "--epochs", "1", "--batch-size", "4"]) == 0
+    assert [row["variant"] for row in lines(out / "bench.csv")] == list(bench.FRONTENDS)
+
+
 def test_filters_are_placed_by_the_clips_of_training_alone(out, sets):
     for fold in ("1", "2"):
         settings = read_json(out / "tones-10" / NAMES[1] / f"fold{fold}-seed0" / "settings.json")
