@@ -9,48 +9,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 from tqdm import tqdm
 
 from experiments.arguments import make_parser
+from experiments.channels import Change, filtered, noisy
 from experiments.data.module import collate
 from experiments.files import command
 from experiments.runs import CONFIG, Result, load_model, open_test_clips, read_json, read_results
 from experiments.statistics import compare, fields, mean_and_spread
 from experiments.tables import Column, Row, plain_table, standard_columns, write_tables
 
-Signal = NDArray[np.float64]
-Change = Callable[[Signal, int, int], Signal]  # of a clip at a sample rate, from a seed
 BATCH = 32
-
-
-def noisy(clip: Signal, sample_rate: int, seed: int, decibels: float) -> Signal:  # noqa: ARG001 - as `filtered`
-    """Add white noise at a ratio of mean powers in dB."""
-    noise = np.random.default_rng(seed).standard_normal(len(clip))
-    noisy_clip: Signal = clip + noise * np.sqrt(np.square(clip).mean() * 10 ** (-decibels / 10))
-    return noisy_clip
-
-
-def filtered(clip: Signal, sample_rate: int, seed: int, low: float, high: float) -> Signal:  # noqa: ARG001
-    """Pass a band in Hz, with a Butterworth filter of fourth order forwards and backwards; ``low`` 0 is a low-pass.
-
-    What lies above half of the sample rate is not there: a higher end does nothing.
-    """
-    edges = [edge for edge in (low, high) if 0 < edge < sample_rate / 2]
-    if not edges:
-        return clip
-    kind = "bandpass" if len(edges) == 2 else "lowpass" if low == 0 else "highpass"
-    passed: Signal = sosfiltfilt(butter(4, np.squeeze(edges), kind, fs=sample_rate, output="sos"), clip)
-    return passed
-
 
 CONDITIONS: dict[str, Change] = {
     "as they are": lambda clip, *_: clip,
