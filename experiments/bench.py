@@ -42,6 +42,7 @@ FRONTENDS = (
     "mel, PCEN",
     "mel, clip normalization",
     "mel, two windows",
+    "mel, long window",
     "Gaussian",
     "cos-gauss, learned from spacing, unit gain",
     "sinc, unit gain",
@@ -53,6 +54,16 @@ FRONTENDS = (
 
 # Weights are averaged over the last tenth of a training, and test clips heard from four places: less noise.
 AVERAGE, ROTATIONS = 0.1, 4
+
+
+# Fixed banks that a probe compares too, for experiments.prediction: its scale, and how often a window is the set's.
+PROBED = {
+    "mel": ("mel", 1),
+    "ERB, fixed": ("erb", 1),
+    "linear, fixed": ("linear", 1),
+    "information, fixed": ("information", 1),
+    "mel, long window": ("mel", 2),
+}
 
 
 class Tier(NamedTuple):
@@ -68,6 +79,8 @@ TIERS = {
     "1": Tier(("insects", "keywords"), FIRST, 16, 10),
     "2": Tier(tuple(SETS), FRONTENDS, 16, 3),
     "3": Tier(tuple(SETS), FRONTENDS, 64, 3),
+    "4": Tier(tuple(SETS), tuple(PROBED), 8, 1),
+    "5": Tier(tuple(SETS), tuple(PROBED), 32, 1),
 }
 
 
@@ -76,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser("experiments.bench", __doc__)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the folders of the sets")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="output folder (default: %(default)s)")
-    parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help="(default: 1 2 3)")
+    parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help="(default: 1 2 3 4 5)")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
     parser.add_argument("--frontends", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
     parser.add_argument("--epochs", type=positive_int, default=20, help="passes over the clips (default: %(default)s)")

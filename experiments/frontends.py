@@ -17,6 +17,7 @@ FAMILIES = {
     "gaussian": "learnable_frontends.GaussianFilterbank",
     "gabor": "learnable_frontends.GaborFilterbank",
     "two-windows": "learnable_frontends.ConcatFrontend",
+    "long-mel": "learnable_frontends.MelFrontend",
     "triangular-mel": "experiments.training.triangles.TriangularMelFilterbank",
 }
 # What a comparison has unless it is told otherwise, and all that it can have.
@@ -79,6 +80,8 @@ def frontend_settings(
         own["window"] = f"torch.{args.mel_window}_window"
     if family == "two-windows":
         own = {"frontends": _two_windows(own)}
+    if family == "long-mel":
+        own["win_length"] = 2 * _window(own)
     settings = {"class_path": FAMILIES[family], "init_args": own}
     if not with_heads:
         return settings
@@ -90,13 +93,18 @@ def frontend_settings(
 
 def _two_windows(mel: dict[str, Any]) -> list[dict[str, Any]]:
     """Return two mel spectrograms in place of one: its lower filters with twice its window, its upper with half."""
-    n, top, window = mel["n_filters"], mel["sample_rate"] / 2, mel["win_length"] or round(0.025 * mel["sample_rate"])
+    n, top, window = mel["n_filters"], mel["sample_rate"] / 2, _window(mel)
     border = float(spaced_edges(n, 0.0, top, "mel")[n // 2])
     parts = (
         {"n_filters": n // 2, "f_max": border, "win_length": 2 * window},
         {"n_filters": n - n // 2, "f_min": border, "win_length": 2 * (window // 4)},
     )
     return [{"class_path": FAMILIES["mel"], "init_args": mel | part} for part in parts]
+
+
+def _window(own: dict[str, Any]) -> int:
+    """Return the samples of a frame, 25 ms unless settings tell."""
+    return int(own["win_length"] or round(0.025 * own["sample_rate"]))
 
 
 def _width(text: str) -> float | str:

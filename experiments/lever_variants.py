@@ -102,6 +102,7 @@ LEVERS = {
     "mel, heads": Lever("mel+heads"),
     "mel, clip normalization": Lever("mel", CLIP_NORMALIZATION),
     "mel, two windows": Lever("two-windows"),
+    "mel, long window": Lever("long-mel"),
     "mel, large offset, heads": Lever("mel+heads", LARGE_OFFSET),
     "learnable mel": Lever("learnable-mel"),
     "learnable mel, triangles": Lever("triangular-mel"),

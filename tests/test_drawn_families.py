@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from learnable_frontends import (
     CosGaussFilterbank,
+    Filterbank,
     FreeFilterbank,
     FreeResponseFilterbank,
     Frontend,
@@ -24,10 +25,33 @@ from learnable_frontends import (
     MelFrontend,
     SincFilterbank,
 )
+from learnable_frontends.functional.gaussian_sides import gaussian_gains
 from learnable_frontends.pretrained import from_pretrained, save_pretrained
 
 pytestmark = pytest.mark.usefixtures("double")
 BINS = torch.arange(2049, dtype=torch.float64) * (16000 / 4096)
+
+
+# All
+
+
+@pytest.mark.parametrize("family", families(Filterbank))
+def test_no_gain_is_a_denormal_number(family, double):  # noqa: ARG001 - made in float64, moved, then as in training
+    bank = family(44100, 80, n_fft=4096).float()
+    with torch.no_grad():
+        for parameter in bank.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    gains = bank.weights(torch.ones(1)).detach()
+    assert not ((gains != 0) & (gains.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
+def test_gaussians_are_cut_off_far_below_what_their_transform_can_tell():
+    squares = torch.tensor([0.0, 1.0, 79.9, 80.1, 1e4, math.inf], requires_grad=True)
+    gains = gaussian_gains(squares)
+    expected = [1.0, 0.5, 2**-79.9, 0.0, 0.0, 0.0]
+    assert_close(gains.detach(), torch.tensor(expected), rtol=1e-12, atol=0)
+    (slopes,) = torch.autograd.grad(gains.sum(), squares)
+    assert_close(slopes, -math.log(2) * torch.tensor(expected), rtol=1e-12, atol=0)
 
 
 # Gaussian

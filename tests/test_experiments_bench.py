@@ -7,7 +7,7 @@ import torch
 from scipy.stats import t
 from small_runs import RATE, lines, write_sounds
 
-from experiments import bench, probe
+from experiments import bench, prediction, probe
 from experiments.data.folds import find_sources
 from experiments.files import BadDataError
 from experiments.runs import read_json
@@ -136,3 +136,42 @@ def test_sources_are_read_from_names():
     assert find_sources(speakers, r"^\w+/(\w)")[0] == ["a", "a", "b"]
     with pytest.raises(BadDataError, match="--group must be found in each name"):
         find_sources(speakers, "ann")
+
+
+def test_banks_are_ranked_by_the_probe_and_by_training(tmp_path, monkeypatch, capsys):
+    from made_runs import make_runs
+
+    write_sounds(tmp_path / "tones", clips=4)
+    monkeypatch.setattr(prediction, "SETS", {"tones": LENGTHS})
+    out = tmp_path / "bench"
+    shares = {"mel": [0.5, 0.6], "ERB, fixed": [0.4, 0.5], "linear, fixed": [0.7, 0.6, 1.0], "sinc": [1.0, 1.0]}
+    make_runs(out / "tones-8", shares)
+    made = {"mel": 0.5, "ERB, fixed": 0.3, "linear, fixed": 0.4, "information, fixed": 0.9, "mel, long window": 0.2}
+    (out / "tones-8" / "probe.json").write_text(json.dumps(made))
+    assert prediction.main([str(tmp_path), "--out", str(out)]) == 0
+    rows = {row["bank"]: row for row in lines(out / "prediction.csv")}
+    assert set(rows) == {"mel", "ERB, fixed", "linear, fixed"}
+    assert float(rows["linear, fixed"]["training"]) == pytest.approx(0.65)  # of the folds that all have
+    assert float(rows["ERB, fixed"]["training_difference"]) == pytest.approx(-0.1)
+    text = capsys.readouterr().out
+    assert "+0.50" in text  # mel, linear, ERB against linear, mel, ERB: 1 - 6 * 2 / (3 * 8)
+    assert "the probe's best bank minus mel, in points: +0.0" in text
+    (out / "tones-8" / "probe.json").unlink()
+    assert prediction.main([str(tmp_path), "--out", str(out)]) == 0
+    found = read_json(out / "tones-8" / "probe.json")
+    assert set(found) == set(bench.PROBED)
+    assert all(0 < share <= 1 for share in found.values())
+
+
+def test_prediction_without_runs_is_refused(tmp_path, capsys):
+    assert prediction.main([str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert "must have runs of 3 of the banks mel, ERB, fixed" in capsys.readouterr().err
+
+
+def test_a_long_window_is_twice_that_of_the_set():
+    from experiments.frontends import frontend_settings
+    from experiments.options import build_parser
+
+    args = build_parser(None, "test").parse_args([])
+    vars(args).update(sample_rate=RATE, n_filters=8, win_length=None, hop_length=80)
+    assert frontend_settings("long-mel", args, 0)["init_args"]["win_length"] == 2 * round(0.025 * RATE)

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 from learnable_frontends.filterbanks.by_response import ResponseFilterbank
 from learnable_frontends.filterbanks.centers import CenteredFilterbank
 from learnable_frontends.filterbanks.options import ResponseOptions
+from learnable_frontends.functional.gaussian_sides import gaussian_gains
 
 __all__ = ["GaussianFilterbank"]
 
@@ -68,7 +69,7 @@ class GaussianFilterbank(CenteredFilterbank, ResponseFilterbank):
         """Gain of each filter at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
         centers, widths = self.centers_and_widths()
         half_widths = (frequencies - centers[:, None]) * (2 / widths[:, None])
-        return half_widths.square().neg().exp2()
+        return gaussian_gains(half_widths.square())
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""

@@ -20,7 +20,7 @@ from learnable_frontends.filterbanks.mel import MelFrontend
 from learnable_frontends.filterbanks.options import MelOptions
 from learnable_frontends.functional import even_ramp, hz_to_scale, scale_slope, scale_to_hz
 from learnable_frontends.functional.constraints import LARGEST_LOG_FACTOR, RAMP_SHARE
-from learnable_frontends.functional.gaussian_sides import edge_gradients, gaussian_sides
+from learnable_frontends.functional.gaussian_sides import edge_gradients, gaussian_gains, gaussian_sides
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -193,7 +193,7 @@ class LearnableMelFilterbank(MelFrontend):
         gaussians = gaussian_sides(places.edges.to(frequencies.dtype), frequencies, self.norm)
         drawn = gaussians.gains
         triangles, remainders = triangles.index_select(0, places.order), remainders.index_select(0, places.order)
-        left = places.changes.square().sum(0).neg().exp2()
+        left = gaussian_gains(places.changes.square().sum(0))
         gains = torch.addcmul(drawn, left.to(drawn.dtype)[:, None], remainders)
         # A filter that is where it began is mel's to the last bit; the difference is zero, but has a gradient.
         begun = triangles + (drawn - drawn.detach()) if drawn.requires_grad else triangles
