@@ -134,6 +134,3 @@ def setup(app: Any) -> None:
     app.connect("missing-reference", _find_short_name)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon's is 500
     app.connect("doctree-read", _strip_examples)
-
-
-# Gallery: the settings of sphinx-gallery, from here to the end of this file.
