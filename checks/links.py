@@ -1,7 +1,8 @@
-"""Find links of a built site that lead nowhere, and pages without a title, from the HTML files alone."""
+"""Find links of a site that lead nowhere, pages without a title, and markup shown as text, from the HTML alone."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,17 +11,21 @@ from urllib.parse import unquote, urljoin, urlsplit
 from checks.faults import Fault
 
 _ADDRESSES = {"a": "href", "link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src"}
+_VERBATIM = ("code", "pre", "script", "style", "textarea")
+_MARKUP = re.compile(r"(```|:::|\{[\w:-]+\}`)[^\n]*")  # of Markdown that was not understood
 _HOST = "http://site.invalid/"  # where the site is while its links are resolved
 
 
 @dataclass
 class _Page(HTMLParser):
-    """The targets, links and title of one page."""
+    """The targets, links, title and unread markup of one page."""
 
     targets: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
     title: str = ""
+    markup: list[str] = field(default_factory=list)
     _in_title: bool = False
+    _verbatim: int = 0  # elements with code around the present place
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -31,14 +36,17 @@ class _Page(HTMLParser):
         if tag in _ADDRESSES and _ADDRESSES[tag] in values:
             self.links.append(values[_ADDRESSES[tag]])
         self._in_title = tag == "title" and not self.title  # a drawing has titles too
+        self._verbatim += tag in _VERBATIM
 
     def handle_data(self, data: str) -> None:
         if self._in_title:
             self.title += data
+        if not self._verbatim and (match := _MARKUP.search(data)):
+            self.markup.append(match[0])
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "title":
-            self._in_title = False
+        self._in_title = False
+        self._verbatim -= tag in _VERBATIM
 
 
 def pages(root: Path) -> list[str]:
@@ -48,7 +56,7 @@ def pages(root: Path) -> list[str]:
 
 
 def find_link_faults(root: Path) -> list[Fault]:
-    """Return a fault for each link to a file or an anchor that the site lacks, and for each page without a title."""
+    """Return what is wrong with the files of the site in ``root``: links, anchors, titles, and markup shown as text."""
     parsed = {}
     for name in pages(root):
         parsed[name] = _Page()
@@ -57,6 +65,7 @@ def find_link_faults(root: Path) -> list[Fault]:
     for name, page in parsed.items():
         if not page.title.strip() or "<no title>" in page.title:
             faults.append(Fault(name, "no title", page.title.strip() or "<title>"))
+        faults += [Fault(name, "markup shown as text", text) for text in page.markup]
         for link in dict.fromkeys(page.links):
             url = urlsplit(urljoin(_HOST + name, link))
             if f"{url.scheme}://{url.netloc}/" != _HOST:

@@ -1,7 +1,8 @@
 """Look at every page of the built site in a browser, at two widths, light and dark: ``python -m checks.site DIR``.
 
 A fault is anything wider than its box by the rule of ``overflow.js``, an error in the console, a request to another
-host, a link or an anchor that leads nowhere, or a page without a title. Each is printed as ``page: what: where``.
+host, a link or an anchor that leads nowhere, a page without a title, or markup shown as text. Each is printed as page,
+what, and where.
 """
 
 from __future__ import annotations

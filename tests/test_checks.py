@@ -12,7 +12,10 @@ body {{ margin: 0 }} pre {{ overflow: auto }} .box {{ overflow-x: auto; width: 3
 </style></head><body><h1 id="top">{name}</h1>{body}</body></html>"""
 WIDE = "x" * 100
 
-LINKED = {
+WRITTEN = {
+    "fence": ("markup shown as text", "<p>```{csv-table} a</p>"),
+    "colons": ("markup shown as text", "<p>:::{tip} a</p>"),
+    "role": ("markup shown as text", "<p>see {doc}`/a`</p>"),
     "page": ("broken link", '<a href="nowhere.html">a</a>'),
     "folder": ("broken link", '<a href="nowhere/">a</a>'),
     "picture": ("broken link", '<img src="nowhere.png" alt="">'),
@@ -44,9 +47,10 @@ def write(root: Path, name: str, body: str) -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("site")
-    write(root, "index", '<a href="index.html#top">a</a><a href="#">b</a><a href="https://example.org/c">c</a>')
+    links = '<a href="index.html#top">a</a><a href="#">b</a><a href="https://example.org/c">c</a>'
+    write(root, "index", f"{links}<pre>```python</pre><code>{{doc}}`/a`</code>")
     write(root, "dark", "<style>@media (prefers-color-scheme: dark) { p { width: 500px } }</style><p>a</p>")
-    for name, (_, body) in (LINKED | SHOWN).items():
+    for name, (_, body) in (WRITTEN | SHOWN).items():
         write(root, name, body)
     (root / "untitled.html").write_text("<html><body><h1>a</h1></body></html>", encoding="utf-8")
     return root
@@ -63,9 +67,9 @@ def shown(site, tmp_path_factory):
     return faults, sorted(path.name for path in pictures.iterdir())
 
 
-def test_each_broken_link_and_missing_title_is_found_once(site):
+def test_each_fault_of_the_files_is_found_once(site):
     found = [(fault.page, fault.what) for fault in find_link_faults(site)]
-    expected = [(f"{name}.html", what) for name, (what, _) in LINKED.items()]
+    expected = [(f"{name}.html", what) for name, (what, _) in WRITTEN.items()]
     assert sorted(found) == sorted([*expected, ("untitled.html", "no title")])
 
 
