@@ -78,9 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         python = make_environment(Path(folder), options.wheel, set(options.extras))
-        command = [python, "-I", "-c", _RUN]  # isolated: it does not see this checkout
+        command = [str(python), "-I", "-c", _RUN]  # isolated: it does not see this checkout
         codes = [
-            subprocess.run([*command, text.resolve()], cwd=folder, check=False).returncode for text in options.texts
+            subprocess.run([*command, str(text.resolve())], cwd=folder, check=False).returncode
+            for text in options.texts
         ]
     return int(any(codes))
 
