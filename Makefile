@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint unit coverage docs bench clean help
+.PHONY: demo test lint unit coverage docs docs-check dist bench clean help
 
 help:
 	@echo "make demo   compare the front-ends on synthetic sounds (a few minutes)"
-	@echo "make test   lint, types, tests, docs: what CI runs"
+	@echo "make test   lint, types, tests, docs"
 	@echo "make docs   build the site into docs/_build/html"
+	@echo "make docs-check  look at every page of the site in a browser (Chromium or Chrome)"
+	@echo "make dist   build wheel and sdist, and try the wheel in an environment of its own"
 	@echo "make bench  speed and memory of front-ends, relevance heads, streams and exported forms"
 
 $(READY): pyproject.toml constraints.txt
@@ -28,6 +30,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.readthedocs .readthedocs.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 unit: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
@@ -39,6 +45,15 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+docs-check: docs
+	$(BIN)/python -m checks.site docs/_build/html
+
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m checks.wheel dist/*.whl README.md
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks.frontends
 	$(BIN)/python -m benchmarks.relevance
@@ -47,4 +62,4 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.precision
 
 clean:
-	rm -rf $(VENV) docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) docs/_build docs/gallery_built build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

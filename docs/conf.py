@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,17 @@ author = "The learnable-frontends authors"
 copyright = f"2026, {author}"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_static"]
-myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # Docstrings name things in single backticks. Those of this package become links, and a name that is nowhere is an
@@ -48,6 +57,29 @@ python_use_unqualified_type_names = True
 html_theme = "furo"
 html_title = f"learnable-frontends {version}"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options: dict[str, Any] = {}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "  # the button copies what a reader types, without prompts and output
+copybutton_prompt_is_regexp = True
+
+# A page links to its source, and names its canonical address, only where the build knows them: on Read the Docs and in
+# GitHub Actions.
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
+_repository = os.environ.get("READTHEDOCS_GIT_CLONE_URL", "").removesuffix(".git")
+if not _repository and "GITHUB_REPOSITORY" in os.environ:
+    _repository = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
+if _repository.startswith("https://"):
+    html_theme_options |= {
+        "source_repository": f"{_repository}/",
+        "source_branch": os.environ.get("READTHEDOCS_GIT_IDENTIFIER") or os.environ.get("GITHUB_REF_NAME") or "main",
+        "source_directory": "docs/",
+    }
+
+# Formulas are set by MathJax 3 (Apache License 2.0), which the build takes from the package django-static-mathjax and
+# copies into the site: pages ask no other host for anything.
+mathjax_path = "mathjax/tex-chtml.js"
+_MATHJAX_FILES = ("LICENSE", "es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2")
+mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load further files
 
 
 def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
@@ -76,7 +108,29 @@ def _strip_examples(_: Any, doctree: Any) -> None:
         block.rawsource = block.astext()
 
 
+def _copy_mathjax(app: Any, error: Exception | None) -> None:
+    """Put the files of MathJax that pages load, and its licence, into the site."""
+    if error is not None or app.builder.format != "html":
+        return
+    with as_file(files("mathjax") / "static" / "mathjax") as source:
+        for name in _MATHJAX_FILES:
+            target = Path(app.outdir, "_static", "mathjax", name.removeprefix("es5/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (source / name).is_dir():
+                shutil.copytree(source / name, target, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(source / name, target)
+
+
+def _no_source_of_generated(_: Any, pagename: str, __: str, context: dict[str, Any], ___: Any) -> None:
+    """Do not link from a page that the build wrote to a source that the repository lacks."""
+    if pagename.startswith("gallery_built/"):
+        context["theme_source_repository"] = ""
+
+
 def setup(app: Any) -> None:
+    app.connect("build-finished", _copy_mathjax)
+    app.connect("html-page-context", _no_source_of_generated)
     app.connect("missing-reference", _find_short_name)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon's is 500
     app.connect("doctree-read", _strip_examples)
