@@ -75,8 +75,8 @@ def deploy(
         tolerance: Largest difference that is accepted; see `Deployed.difference`.
 
     Returns:
-        The file, its difference and its metadata: the sample rate, the input, and the bands and hop of each front-end.
-        An ONNX file holds the metadata as ``metadata_props``, a program as an extra file ``frontend.json``.
+        The file, its difference and its metadata, which are the sample rate, the input, and the bands and hop of each
+        front-end. An ONNX file holds them as ``metadata_props``, a program as an extra file ``frontend.json``.
 
     Raises:
         TypeError: If ``model`` is not a module.
