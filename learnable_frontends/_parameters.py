@@ -86,7 +86,7 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
             continue
         if odd := [name for name, p in part._parameters.items() if p is not None and name not in part._roles]:
             raise TypeError(
-                f"parameters of {type(part).__name__} must be declared, got {odd} (register them by declare)"
+                f"parameters of {type(part).__name__} must be declared, got {odd} (register them with declare)"
             )
         for name, role in part._roles.items():
             new = [parameter for parameter in held(part, name) if id(parameter) not in declared]

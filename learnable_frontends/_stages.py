@@ -62,7 +62,7 @@ def check_streams(argument: str, stage: nn.Module) -> None:
         )
     if not stage.frame_by_frame:
         hint = " (use top_db=None)" if hasattr(stage, "top_db") else ""
-        raise ValueError(f"{argument} must work frame by frame, got {stage}, which looks at a whole clip{hint}")
+        raise ValueError(f"{argument} must work frame by frame, got {stage}, which needs a whole clip{hint}")
 
 
 def resume_stage(stage: nn.Module, values: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -173,6 +173,6 @@ class ConcatFrontend(Frontend):
         if odd := [part.span for part in self.frontends if (self.span - part.span) % 2]:
             raise ValueError(
                 f"frontends must have frames with a common middle to be streamed, got frames of {self.span} and "
-                f"{odd[0]} samples (make all even)"
+                f"{odd[0]} samples (make all lengths even)"
             )
         return [(self.span - part.span) // 2 for part in self.frontends]

@@ -172,7 +172,8 @@ def _checked(frontend: Frontend) -> Filterbank:
     if not isinstance(frontend, Frontend):
         raise TypeError(f"frontend must be a Frontend such as MelFrontend, got {type(frontend).__name__}")
     if not isinstance(frontend, Filterbank):
-        raise ValueError(f"frontend must be a filterbank to be inverted, got {type(frontend).__name__} (one inside it)")
+        name = type(frontend).__name__
+        raise ValueError(f"frontend must be a filterbank to be inverted, got {name} (pass the filterbank inside it)")
     if getattr(frontend, "padding", None) == "valid":
         raise ValueError("frontend must have padding='full' to be inverted, got 'valid', which has no spectra")
     stages: Sequence[str] = [name for name in ("inputs", "frame_stages") if getattr(frontend, name) is not None]

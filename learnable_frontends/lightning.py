@@ -57,7 +57,7 @@ class FrontendMonitor(Callback):
 
     def __init__(self, frontend: str = "frontend", every: int = 1) -> None:
         if every < 0:
-            raise ValueError(f"every must be at least 0, got {every} (0 draws no pictures)")
+            raise ValueError(f"every must be at least 0, got {every} (0 means no plots)")
         self.frontend, self.every = frontend, every
         self.centers: list[Tensor] = []
         self._monitors: list[OptimizerMonitor] = []

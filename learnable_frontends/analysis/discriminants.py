@@ -37,7 +37,7 @@ def draw_splits(codes: Tensor, sources: Tensor, folds: int, repeats: int, seed: 
         raise ModuleNotFoundError(f"{EXTRA} (no module named {error.name})", name=error.name) from error
     of_class = [len(sources[codes == code].unique()) for code in range(int(codes.max()) + 1)]
     if min(of_class) < 2:
-        raise ValueError("groups must be two or more of each class, since a class is not learned where it is held out")
+        raise ValueError("groups must be two or more for each class, since a class that is held out cannot be learned")
     found = []
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(min(folds, *of_class), shuffle=True, random_state=seed + repeat)

@@ -67,7 +67,7 @@ def mask_statistics(masks: Tensor, parts: Sequence[Sequence[int]]) -> list[MaskS
         '0.90 0.0'
     """
     if not masks.is_floating_point():
-        raise TypeError(f"masks must be a floating-point tensor, got {masks.dtype} (weights, as masks() gives them)")
+        raise TypeError(f"masks must be a floating-point tensor, got {masks.dtype} (weights, as masks() returns them)")
     if masks.dim() < 2 or masks.numel() == 0:
         raise ValueError(
             f"masks must have shape (..., n_filters, frames), none of them 0, got shape {tuple(masks.shape)}"

@@ -144,7 +144,7 @@ def probe(
     windows = _numbers("win_length", (_ms(25, sample_rate), _ms(50, sample_rate)) if win_length is None else win_length)
     hop = min(windows) // 2 if hop_length is None else whole_number("hop_length", hop_length)
     if unknown := [scale for scale in scales if scale not in SCALES and scale != INFORMED]:
-        raise ValueError(f"scales must be of {', '.join([*SCALES, INFORMED])}, got {unknown[0]!r}")
+        raise ValueError(f"scales must be among {', '.join([*SCALES, INFORMED])}, got {unknown[0]!r}")
     sources = number_sources(groups, codes)
     splits = draw_splits(codes, sources, whole_number("folds", folds, least=2), whole_number("repeats", repeats), seed)
     kinds = [Kind(MEL, counts[0], windows[0])]

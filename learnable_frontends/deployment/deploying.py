@@ -140,7 +140,7 @@ def _kind(path: Path, kind: str | None) -> str:
     if path.suffix != KINDS[kind]:
         raise ValueError(f"path must end in {KINDS[kind]} with kind={kind!r}, got {str(path)!r}")
     if not path.parent.is_dir():
-        raise ValueError(f"path must be in a folder that is there, got {str(path)!r}")
+        raise ValueError(f"path must be in an existing folder, got {str(path)!r}")
     if kind == "onnx":
         try:
             import onnxruntime  # noqa: F401

@@ -84,7 +84,7 @@ class KernelFilterbank(CenteredFilterbank):
         if padding == "valid" and kernel_size > self.win_length:
             raise ValueError(
                 f"kernel_size must be at most win_length={self.win_length} with padding='valid', got {kernel_size} "
-                "(no output would see the whole kernel; use padding='full')"
+                "(no output would cover the whole kernel; use padding='full')"
             )
         if gain not in ("raw", "peak"):
             raise ValueError(f"gain must be 'raw' or 'peak', got {gain!r}")

@@ -79,7 +79,7 @@ class ResponseFilterbank(Filterbank):
                 raise ValueError(
                     f"f_min and f_max must be further apart for each of {self.n_filters} filters to cover a bin of a "
                     f"transform of {LARGEST_N_FFT} samples, got f_min={self.f_min}, f_max={self.f_max} (all in Hz; "
-                    "give n_fft to do without)"
+                    "give n_fft to allow empty filters)"
                 )
         half, after = n_fft // 2, n_fft - self.win_length
         if self.align == "center":

@@ -80,7 +80,7 @@ class CosGaussFilterbank(KernelFilterbank):
         low, high = self.width_range
         if not bool(((low < widths) & (widths < high)).all()):
             raise ValueError(
-                f"width='spacing' must give widths between {low} and {high} periods, got {widths.tolist()} "
+                f"width='spacing' must lead to widths between {low} and {high} periods, got {widths.tolist()} "
                 "(centers too far apart or too close; give numbers)"
             )
         return widths

@@ -67,7 +67,7 @@ def plot_center_frequencies(
     for name, centers in (initial or {}).items():
         floating_tensor(f"initial[{name!r}]", centers)
         if sizes.get(name) != (shape := tuple(centers.shape)):
-            raise ValueError(f"initial must have labels and shapes out of {sizes}, got {name!r} of shape {shape}")
+            raise ValueError(f"initial must have labels and shapes from {sizes}, got {name!r} of shape {shape}")
     fig, ax = make_axes(ax, (7.0, 4.5))
     for i, (name, frontend) in enumerate(frontends.items()):
         color, marker, every = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], max(1, frontend.n_filters // 10)

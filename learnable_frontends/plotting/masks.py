@@ -203,6 +203,6 @@ def _check_means(means: Mapping[str, Tensor], frontend: MultiHeadRelevance) -> N
         floating_tensor(f"means[{label!r}]", weights)
         if weights.shape != (frontend.n_filters,):
             raise ValueError(
-                f"means must have shape ({frontend.n_filters},), a weight a filter, got {label!r} of shape "
+                f"means must have shape ({frontend.n_filters},), one weight per filter, got {label!r} of shape "
                 f"{tuple(weights.shape)}"
             )

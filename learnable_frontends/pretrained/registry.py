@@ -143,7 +143,7 @@ def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
     named = [name for name, a in arguments.items() if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
     if settings is None:
         if len(named) < len(arguments):
-            raise ValueError(f"settings must be given for {cls.__name__}, whose constructor takes any, got None")
+            raise ValueError(f"settings must be given for {cls.__name__}, whose arguments are not all named, got None")
         settings = [name for name in named if name not in STAND_INS]
     elif len(named) == len(arguments) and not set(settings) <= set(named):
         raise ValueError(f"settings must be arguments of {cls.__name__}, {named}, got {list(settings)}")

@@ -86,7 +86,7 @@ class RelevanceWeighting(ReadOnlySettings):
         n_filters, n_heads = whole_number("n_filters", n_filters), whole_number("n_heads", n_heads)
         context, hidden = whole_number("context", context, least=0), whole_number("hidden", hidden)
         if n_heads > n_filters:
-            raise ValueError(f"n_heads must be at most n_filters={n_filters}, got {n_heads} (one head a filter)")
+            raise ValueError(f"n_heads must be at most n_filters={n_filters}, got {n_heads} (one head per filter)")
         if first_layer not in ("linear", "conv"):
             raise ValueError(f"first_layer must be 'linear' or 'conv', got {first_layer!r}")
         if first_layer == "conv" and 2 * context + 1 < CONV_SIZE:
