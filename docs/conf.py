@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Shape"]
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"learnable-frontends {version}"
@@ -62,6 +64,12 @@ def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return None
 
 
+def _name_windows(*event: Any) -> Any:
+    """Write a default such as ``torch.hann_window`` by its name: its repr is no Python, so no line could be broken."""
+    *_, signature, returns = event
+    return signature and re.sub(r"<built-in method (\w+) of type object[^>]*>", r"torch.\1", signature), returns
+
+
 def _keep_colons(*event: Any) -> None:
     """Put an empty comment before the text of a property: napoleon takes what precedes its first colon for a type."""
     _, what, _, _, _, lines = event
@@ -78,5 +86,6 @@ def _strip_examples(_: Any, doctree: Any) -> None:
 
 def setup(app: Any) -> None:
     app.connect("missing-reference", _find_short_name)
+    app.connect("autodoc-process-signature", _name_windows)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon's is 500
     app.connect("doctree-read", _strip_examples)
