@@ -33,7 +33,7 @@ class Constants:
 
     def __init__(self) -> None:
         self.arrays: dict[str, Float64Array] = {}
-        self._exact: dict[str, Tensor] = {}  # views of the arrays, for traces: they cannot hold arrays
+        self._exact: dict[str, Tensor] = {}  # share memory with the arrays, since traces cannot hold arrays
         self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def __setitem__(self, name: str, value: Any) -> None:

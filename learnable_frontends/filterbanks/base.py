@@ -77,7 +77,7 @@ class Filterbank(FramedSpectra):
     ) -> None:
         super().__init__()
         hertz = number("sample_rate", sample_rate, above=0, hint="in Hz")
-        self.sample_rate = int(sample_rate) if isinstance(sample_rate, Integral) else hertz  # no number of NumPy's
+        self.sample_rate = int(sample_rate) if isinstance(sample_rate, Integral) else hertz  # not a NumPy type
         self.n_filters = whole_number("n_filters", n_filters)
         self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
         self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)

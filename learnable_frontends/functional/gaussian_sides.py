@@ -22,7 +22,7 @@ class GaussianSides(NamedTuple):
     gains: Tensor  # (n_filters, bins)
     edges: Tensor  # place, lower and upper edge of the triangles in Hz, (3, n_filters)
     steepness: Tensor  # of the lower side, negative, and of the upper side, (2, n_filters)
-    distances: Tensor  # of bins from the place, times the steepness of their side: (2, n_filters, bins), else zero
+    distances: Tensor  # of bins on this side from the place, times its steepness; zero for others, (2, n_filters, bins)
     norm: str | None
 
 

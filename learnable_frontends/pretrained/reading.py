@@ -156,7 +156,7 @@ def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
         module = cls(**arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ValueError(f"{file}: settings of {name} must be those of its constructor: {error}") from error
-    for key, read in SETTINGS[cls].items():  # a constructor may accept what is no flag or whole number for one
+    for key, read in SETTINGS[cls].items():  # refuse what the constructor has converted to a flag or a whole number
         value, kept = settings[key], plain(key, read(module))
         if not _is_kept(value, kept):
             refuse(file, f"{key} of {name}", f"be what the constructor makes of it, {kept!r}", value)

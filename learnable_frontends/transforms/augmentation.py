@@ -24,7 +24,7 @@ class SpecAugment(nn.Module):
     Args:
         max_filters: Largest number of filters that are masked in a part. The number is drawn uniformly from 0 to
             ``max_filters``.
-        max_frames: Largest number of frames that are masked, likewise.
+        max_frames: Largest number of frames that are masked, drawn in the same way.
         parts: Indices of the filters of each part, as in `RelevanceWeighting.parts`; ``None`` means one part with all
             filters.
         aligned: Whether all parts share the same draws.
