@@ -127,7 +127,7 @@ def probe(
     Example:
         >>> _ = torch.manual_seed(0)
         >>> turns = 2 * torch.pi * torch.arange(2000) / 16000
-        >>> labels = [i % 2 for i in range(200)]  # the tones lie in one of eight mel filters
+        >>> labels = [i % 2 for i in range(200)]  # tones in one of eight mel filters
         >>> tones = [0.5 * torch.sin((6000 + 300 * k) * turns) for k in labels]
         >>> clips = [torch.randn(2000) + tone for tone in tones]
         >>> found = probe(clips, labels, 16000, n_filters=8, win_length=512)

@@ -61,8 +61,8 @@ class RelevanceWeighting(ReadOnlySettings):
 
     Example:
         >>> relevance = RelevanceWeighting(n_filters=80, n_heads=2)
-        >>> weighted, parameters = relevance(torch.randn(4, 80, 431)), relevance.parameters()
-        >>> weighted.shape, sum(parameter.numel() for parameter in parameters)
+        >>> weighted = relevance(torch.randn(4, 80, 431))
+        >>> weighted.shape, sum(p.numel() for p in relevance.parameters())
         (torch.Size([4, 80, 431]), 2302)
 
     Source: Dutta et al. 2021, section 3.2, eq. 2. The 50 hidden units and the zero padding are those of its published
