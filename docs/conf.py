@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
 def _name_windows(*event: Any) -> Any:
     """Write a default such as ``torch.hann_window`` by its name: its repr is no Python, so no line could be broken."""
     *_, signature, returns = event
-    return signature and re.sub(r"<built-in method (\w+) of type object[^>]*>", r"torch.\1", signature), returns
+    return signature and signature.replace("<built-in method ", "torch.").replace(" of type object>", ""), returns
 
 
 def _keep_colons(*event: Any) -> None:
