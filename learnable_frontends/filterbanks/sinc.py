@@ -32,9 +32,9 @@ class SincFilterbank(KernelFilterbank):
     the real sounds that we measured they were not better than a mel spectrogram beyond chance
     (:doc:`/evidence/results`).
 
-    Filter :math:`i` at tap :math:`n` is :math:`(2 h_i \operatorname{sinc}(2 h_i n) - 2 l_i \operatorname{sinc}(2 l_i
-    n))\,v(n) / 2(h_i - l_i)` with the edges :math:`l_i < h_i` in cycles per sample and the window :math:`v`. It is one
-    at :math:`n = 0`.
+    Filter :math:`i` at tap :math:`n` is :math:`2 h_i \operatorname{sinc}(2 h_i n) - 2 l_i \operatorname{sinc}(2 l_i n)`
+    times :math:`v(n) / 2(h_i - l_i)`, with the edges :math:`l_i < h_i` in cycles per sample and the window :math:`v`.
+    It is one at :math:`n = 0`.
 
     Filters start side by side. Each one extends half-way to the centers of its neighbors on average, by :math:`(c_{i+1}
     - c_{i-1}) / 4` to each side of its own center, but at most half-way to the ends of the band.
