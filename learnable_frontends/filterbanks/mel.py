@@ -19,7 +19,7 @@ __all__ = ["MelFrontend"]
 class MelFrontend(ResponseFilterbank):
     """Log-mel spectrogram: fixed triangular filters on the power spectrum.
 
-    Take it as the baseline that does not learn; `LearnableMelFilterbank` starts as the same filters.
+    Take it as the baseline that does not learn (:doc:`/start/which`). `LearnableMelFilterbank` starts as these filters.
 
     `energies` equals `librosa.feature.melspectrogram`, and torchaudio's `MelSpectrogram` where the two libraries agree.
     They differ for an odd ``sample_rate``, half of which torchaudio rounds down to whole Hz, and for an odd ``n_fft``,
