@@ -53,6 +53,7 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Shape"]
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"learnable-frontends {version}"
@@ -94,6 +95,12 @@ def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return None
 
 
+def _name_windows(*event: Any) -> Any:
+    """Write a default such as ``torch.hann_window`` by its name: its repr is no Python, so no line could be broken."""
+    *_, signature, returns = event
+    return signature and signature.replace("<built-in method ", "torch.").replace(" of type object>", ""), returns
+
+
 def _keep_colons(*event: Any) -> None:
     """Put an empty comment before the text of a property: napoleon takes what precedes its first colon for a type."""
     _, what, _, _, _, lines = event
@@ -132,5 +139,6 @@ def setup(app: Any) -> None:
     app.connect("build-finished", _copy_mathjax)
     app.connect("html-page-context", _no_source_of_generated)
     app.connect("missing-reference", _find_short_name)
+    app.connect("autodoc-process-signature", _name_windows)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon's is 500
     app.connect("doctree-read", _strip_examples)

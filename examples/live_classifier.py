@@ -1,7 +1,7 @@
-"""Play a sound file to a trained classifier as if it were live, and print each second what it hears.
+"""Classify a sound file as if it were live, and print the likeliest classes each second.
 
-Features are computed chunk by chunk, and the network sees those of the last seconds: as many as its
-training clips had. These had a peak of one; --gain sets the level of a live sound.
+Features are computed chunk by chunk. The network classifies the features of the last seconds, as many
+as its training clips had. Those clips had a peak of one; --gain adjusts the level of a live sound.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from learnable_frontends.streaming import StreamingFrontend
 
 
 def read_chunks(file: soundfile.SoundFile, rate: int, chunk: float) -> Iterator[tuple[Tensor, bool]]:
-    """Read one channel, resampled, in chunks of so many seconds; each comes with whether it is the last."""
+    """Yield chunks of one resampled channel, of ``chunk`` seconds each, with whether each one is the last."""
     resampler = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32")
     size, ends = max(1, round(chunk * file.samplerate)), False
     while not ends:
@@ -41,9 +41,9 @@ def read_chunks(file: soundfile.SoundFile, rate: int, chunk: float) -> Iterator[
 
 
 def draw(path: str, features: Tensor, frontend: Frontend, heard: dict[float, Tensor], names: list[str]) -> None:
-    """Draw features, and probabilities of the likeliest classes, over time."""
+    """Draw features and the probabilities of the likeliest classes over time."""
     fig, (top, bottom) = plt.subplots(2, figsize=(10, 7), layout="constrained", sharex=True)
-    pool = math.ceil(features.shape[-1] / 2000)  # of so many frames, one is drawn
+    pool = math.ceil(features.shape[-1] / 2000)  # one of so many frames is drawn
     plot_features(features[:, ::pool], frontend, hop_length=pool * frontend.hop_length, ax=top)
     probabilities = torch.stack(list(heard.values()))
     for index in probabilities.amax(0).argsort(descending=True)[:6].tolist():
@@ -55,14 +55,14 @@ def draw(path: str, features: Tensor, frontend: Frontend, heard: dict[float, Ten
 
 @torch.no_grad()
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line and classify the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what train_on_folder.py wrote")
-    parser.add_argument("sound", metavar="SOUND", help="a file that libsndfile reads")
-    parser.add_argument("--speed", type=float, default=1, help="1 is live, 0 as fast as it goes (default: %(default)s)")
-    parser.add_argument("--chunk", type=float, default=100, help="milliseconds at a time (default: %(default)s)")
-    parser.add_argument("--gain", type=float, default=0, help="of the sound, in dB (default: %(default)s)")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw features and probabilities")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="output folder of train_on_folder.py")
+    parser.add_argument("sound", metavar="SOUND", help="sound file in a format of libsndfile")
+    parser.add_argument("--speed", type=float, default=1, help="1: live, 0: as fast as possible (default: %(default)s)")
+    parser.add_argument("--chunk", type=float, default=100, help="length of a chunk in ms (default: %(default)s)")
+    parser.add_argument("--gain", type=float, default=0, help="gain of the sound in dB (default: %(default)s)")
+    parser.add_argument("--plot", metavar="FILE.png", help="plot features and probabilities to this file")
     options = parser.parse_args()
     if not (0 <= options.speed < math.inf and 0 < options.chunk < math.inf and math.isfinite(options.gain)):
         parser.error("--speed must be 0 or more, --chunk more than 0, --gain any number; all finite")
@@ -78,7 +78,7 @@ def main() -> None:
         file = soundfile.SoundFile(options.sound)
         needed = f"--plot must be a picture that can be written, got {options.plot}"
         if options.plot:
-            plt.figure().savefig(options.plot)  # now, and not only after listening
+            plt.figure().savefig(options.plot)  # fail now if the file cannot be written
     except Exception as error:  # files may be anything
         parser.error(f"{needed} ({' '.join(str(error).split())})")
 
@@ -88,7 +88,7 @@ def main() -> None:
     try:
         for samples, ends in read_chunks(file, rate, options.chunk / 1000):
             seconds, given = file.tell() / file.samplerate, given + len(samples)
-            delay = max(delay, seconds - given / rate)  # of the resampler
+            delay = max(delay, seconds - given / rate)  # delay of the resampler
             busy += time.perf_counter() - mark
             if options.speed:
                 time.sleep(max(0.0, started + seconds / options.speed - time.perf_counter()))

@@ -1,7 +1,7 @@
-"""Draw where the filters of trained front-ends went, and print how far.
+"""Plot where the filters of trained front-ends have moved, and print how far.
 
-A CHECKPOINT is a folder that save_pretrained or train_on_folder.py wrote, or a file with a state
-dict, of Lightning or torch.save. For files, name the class and its arguments in the training:
+A CHECKPOINT is a folder written by save_pretrained or train_on_folder.py, or a file with a state dict,
+written by Lightning or torch.save. For files, give the class and the arguments used in training:
 
   plot_filters.py best.ckpt --frontend CosGaussFilterbank sample_rate=16000 n_filters=40
 """
@@ -27,7 +27,7 @@ from learnable_frontends.pretrained import from_pretrained
 
 
 def parse(arguments: list[str]) -> dict[str, Any]:
-    """Parse ``name=value``; a value is a Python literal, or else text."""
+    """Parse ``name=value``; a value that is not a Python literal is text."""
     parsed: dict[str, Any] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -50,7 +50,7 @@ def tensors(content: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def read(path: Path, trust: bool) -> dict[str, Tensor]:
-    """Read the tensors of a file, but for those of compressions, which do not move filters."""
+    """Read the tensors of a file, except those of compressions, which do not move filters."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trust)
         return {name: value for name, value in tensors(content) if ".compression." not in f".{name}"}
@@ -63,7 +63,7 @@ def read(path: Path, trust: bool) -> dict[str, Tensor]:
 
 
 def load(path: Path, options: argparse.Namespace) -> Frontend:
-    """Load a front-end from a folder, or from wherever a file has exactly its keys."""
+    """Load a front-end from a folder, or from the one prefix under which a file has exactly its keys."""
     if path.is_dir():
         return from_pretrained(path / "frontend" if (path / "frontend").is_dir() else path)
     state = read(path, options.trust)
@@ -87,14 +87,14 @@ def load(path: Path, options: argparse.Namespace) -> Frontend:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line, plot and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--frontend", nargs="+", metavar=("CLASS", "name=value"), help="constructor, for files")
-    parser.add_argument("--heads", nargs="*", metavar="name=value", help="relevance heads around it, as n_heads=2")
-    parser.add_argument("--prefix", help="of its keys, if a file has several front-ends")
-    parser.add_argument("--trust", action="store_true", help="unpickle all that is in a file, which may run code")
-    parser.add_argument("--out", type=Path, default=Path("filters.png"), help="picture (default: %(default)s)")
+    parser.add_argument("--frontend", nargs="+", metavar=("CLASS", "name=value"), help="class and arguments, for files")
+    parser.add_argument("--heads", nargs="*", metavar="name=value", help="its relevance heads, such as n_heads=2")
+    parser.add_argument("--prefix", help="prefix of the keys, if a file has several front-ends")
+    parser.add_argument("--trust", action="store_true", help="unpickle any object in a file, which may run code")
+    parser.add_argument("--out", type=Path, default=Path("filters.png"), help="plot to write (default: %(default)s)")
     options = parser.parse_args()
     frontends = {}
     for path in options.checkpoints:

@@ -1,7 +1,7 @@
 """Put a front-end in front of a pretrained Audio Spectrogram Transformer, and classify a sound file.
 
-The model then takes waveforms: features are computed inside it, for a batch, on its device, and
-their filters can learn, which the last lines show. Needs: pip install transformers soundfile
+The model then takes waveforms: features are computed inside it, for a whole batch, on its device, and
+the filters can learn, as the last lines show. It needs: pip install transformers soundfile
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from learnable_frontends import WaveformModel, presets
 
 
 def read(path: str, rate: int) -> Tensor:
-    """Read a sound file: one channel, resampled."""
+    """Read a sound file as one channel at the given sample rate."""
     samples, old_rate = soundfile.read(path, dtype="float32", always_2d=True)
     waveform = torch.from_numpy(samples).mean(1)
     if not len(waveform):
@@ -29,13 +29,13 @@ def read(path: str, rate: int) -> Tensor:
 
 @torch.no_grad()
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line and classify the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sound", metavar="SOUND", help="a file that libsndfile reads; 10 s of it are heard")
+    parser.add_argument("sound", metavar="SOUND", help="sound file in a format of libsndfile; the first 10 s count")
     parser.add_argument(
         "--model",
         default="MIT/ast-finetuned-audioset-10-10-0.4593",
-        help="name on the Hugging Face Hub, or folder (default: %(default)s)",
+        help="name on the Hugging Face Hub, or a folder (default: %(default)s)",
     )
     options = parser.parse_args()
     try:
@@ -47,7 +47,7 @@ def main() -> None:
         if kind != "audio-spectrogram-transformer":
             raise ValueError(f"it is of type {kind}; see docs/guides/pretrained.md for others")
         network = ASTForAudioClassification.from_pretrained(options.model)
-        processor = ASTFeatureExtractor.from_pretrained(options.model)  # for its numbers
+        processor = ASTFeatureExtractor.from_pretrained(options.model)  # for its settings
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         parser.error(f"--model must be an Audio Spectrogram Transformer, got {options.model} ({reason})")

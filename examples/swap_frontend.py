@@ -1,4 +1,4 @@
-"""Replace the mel spectrogram of an existing audio classifier by a learnable front-end, in one line."""
+"""Replace the mel spectrogram of an existing audio classifier with a learnable front-end, in one line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CLASSES = ("rising chirp", "falling chirp", "noise band", "two tones", "pulses")
 
 
 class AudioClassifier(nn.Module):
-    """A classifier as in many projects: a log-mel spectrogram, then a small convolutional network."""
+    """A classifier like those of many projects: a log-mel spectrogram and a small convolutional network."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # In most projects this is a torchaudio.transforms.MelSpectrogram with a logarithm after it.
+        # In most projects this is a torchaudio.transforms.MelSpectrogram followed by a logarithm.
         # MelFrontend computes the same energies and the logarithm.
         self.frontend: Frontend = MelFrontend(SAMPLE_RATE, 40, n_fft=512, win_length=400, hop_length=160)
         self.network = nn.Sequential(
@@ -37,7 +37,7 @@ class AudioClassifier(nn.Module):
 
 
 def make_sounds(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Generate ``n`` clips and their classes: random pitch, duration and level, in background noise."""
+    """Generate ``n`` clips of random pitch, duration and level in background noise, and their classes."""
     labels = torch.arange(n) % len(CLASSES)
     time = torch.arange(round(SAMPLE_RATE * SECONDS)) / SAMPLE_RATE
 
@@ -60,7 +60,7 @@ def make_sounds(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def train(model: AudioClassifier, steps: int, seed: int, lr: float = 1e-2, frontend_lr: float = 1e-2) -> None:
-    """Train on new clips in each step; filters and classifier have learning rates of their own."""
+    """Train on new clips in each step; filters and classifier have separate learning rates."""
     groups = [
         *model.frontend.param_groups(lr, frontend_lr),  # none for a mel spectrogram, which has nothing to learn
         {"params": list(model.network.parameters()), "lr": lr},
@@ -86,13 +86,13 @@ def evaluate(model: AudioClassifier, waveforms: Tensor, labels: Tensor) -> tuple
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line, train twice and compare."""
     parser = argparse.ArgumentParser(
         description="Train a small audio classifier with its mel spectrogram; then train it again with the mel "
         "spectrogram replaced by learned filters and relevance heads, and compare. The sounds are generated.",
     )
-    parser.add_argument("--steps", type=int, default=150, help="of training, each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and sounds (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=150, help="steps of each training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and sounds (default: %(default)s)")
     options = parser.parse_args()
     if options.steps < 1:
         parser.error(f"--steps must be at least 1, got {options.steps}")

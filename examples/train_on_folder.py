@@ -19,9 +19,9 @@ PRESETS = {"whisper": partial(presets.whisper, seconds=None), **{name: vars(pres
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("folder", type=Path, metavar="FOLDER", help="your sounds: FOLDER/<class>/<sound>")
 parser.add_argument("--frontend", choices=[*FAMILIES, *PRESETS], default="learnable-mel", help="filters, or a preset")
-parser.add_argument("--sample-rate", type=int, default=16000, help="of the filters; presets have their own")
-parser.add_argument("--epochs", type=int, choices=range(1, 101), metavar="1..100", default=20, help="passes over them")
-parser.add_argument("--out", type=Path, default=Path("trained"), help="folder that gets frontend/, network.pt2, ...")
+parser.add_argument("--sample-rate", type=int, default=16000, help="sample rate in Hz; presets have their own")
+parser.add_argument("--epochs", type=int, choices=range(1, 101), metavar="1..100", default=20, help="passes over all")
+parser.add_argument("--out", type=Path, default=Path("trained"), help="folder to write frontend/, network.pt2, ... to")
 folder, kind, rate, epochs, out = vars(parser.parse_args()).values()
 try:
     (out / "frontend").mkdir(parents=True, exist_ok=True)  # a bad --out fails here, not after the training
@@ -47,10 +47,10 @@ names = sorted(set(labels))
 if len(names) < 2 or min(map(labels.count, names)) < 2:
     parser.error(f"{folder}/<class>/<sound> must be 2 classes of 2 or more, got {[labels.count(n) for n in names]}")
 torch.manual_seed(0)
-length = sorted(map(len, sounds))[len(sounds) // 2]  # of the median: longer ones are cut, shorter ones filled up
+length = sorted(map(len, sounds))[len(sounds) // 2]  # the median; longer sounds are cut, shorter ones padded
 x = torch.stack([nn.functional.pad(sound, (0, length - len(sound))) for sound in sounds])
 y = torch.tensor([names.index(label) for label in labels])
-order = (y + torch.rand(len(y))).argsort()  # class by class, each shuffled
+order = (y + torch.rand(len(y))).argsort()  # class by class, shuffled within each
 test, train = order[::5], order[torch.arange(len(y)) % 5 > 0]
 network = nn.Sequential(
     nn.BatchNorm1d(frontend.n_filters), nn.Conv1d(frontend.n_filters, 96, 5, padding=2), nn.ReLU(),

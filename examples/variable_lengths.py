@@ -1,7 +1,7 @@
 """Clips of different lengths in one batch: padded for the front-end, packed for a recurrent classifier.
 
-In a batch, each clip has the features that it has alone, relevance heads included: its class does
-not depend on what it is batched with. The sounds are generated.
+Each clip of a batch has the same features as on its own, even behind relevance heads, so its class does
+not depend on the other clips of the batch. The sounds are generated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PackedClassifier(nn.Module):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # Zeros around a clip, so that it may be of any length; "reflect" needs half a frame.
+        # Pad clips with zeros, so that they may have any length; "reflect" needs half a frame.
         self.frontend = MultiHeadRelevance(CosGaussFilterbank(SAMPLE_RATE, 40, pad_mode="constant"))
         self.recurrent = nn.GRU(40, 64, batch_first=True, bidirectional=True)
         self.classify = nn.Linear(2 * 64, n_classes)
@@ -37,7 +37,7 @@ class PackedClassifier(nn.Module):
         """Classify waveforms ``(batch, time)`` of ``lengths`` samples."""
         features, frames = self.frontend(waveforms, lengths)
         packed = pack_padded_sequence(features.mT, frames.cpu(), batch_first=True, enforce_sorted=False)
-        last = self.recurrent(packed)[1]  # (directions, batch, 64), each at its own end
+        last = self.recurrent(packed)[1]  # (directions, batch, 64), at the end of each clip
         logits: Tensor = self.classify(torch.cat([last[0], last[1]], dim=-1))
         return logits
 
@@ -60,10 +60,10 @@ def make_clips(n: int, generator: torch.Generator) -> list[tuple[Tensor, int]]:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line, train and test."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=4000, help="to learn from (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and sounds (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=4000, help="clips to learn from (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and sounds (default: %(default)s)")
     options = parser.parse_args()
     if options.clips < 1:
         parser.error(f"--clips must be at least 1, got {options.clips}")

@@ -1,1 +1,1 @@
-"""The experiments behind the tables of docs: each is one command, ``python -m experiments.NAME``."""
+"""The experiments behind the tables in the documentation; each one is a command, ``python -m experiments.NAME``."""

@@ -1,8 +1,8 @@
-"""What each choice about relevance heads is worth: the factors of the paper's Table 3, one varied at a time.
+"""Measure the effect of each choice about relevance heads: the factors of the paper's Table 3, one at a time.
 
-The base is the paper's best: two heads on the lower and upper half of a cos-Gauss filterbank, 10 frames of context,
-linear first layer, skip connection, masks and crops at the same place in both bands. Each variant changes one of these.
-Writes ablations.md, .csv, .json and .png to --out; the same command run again resumes.
+The base is the best model of the paper: two heads, on the lower and the upper half of a cos-Gauss filterbank, with 10
+frames of context, a linear first layer, a skip connection, and masks and crops that are aligned between the bands. Each
+variant changes one of these. Writes ablations.md, .csv, .json and .png to --out. Run the command again to resume it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=list(LEVELS),
         choices=LEVELS,
         metavar="FACTOR",
-        help=f"what to vary: {', '.join(LEVELS)} (default: all)",
+        help=f"factors to vary: {', '.join(LEVELS)} (default: all)",
     )
     return conduct("experiments.ablations", parser.parse_args(argv), make_variants, _report)
 

@@ -1,7 +1,7 @@
-"""What holds across experiments? Variants of several, each compared with the same other one, and all runs together.
+"""Compare variants with a reference in each of several experiments, and over the runs of all experiments together.
 
-Takes the output folders of levers, compare or ablations, of other sounds or other numbers of filters, finished or not.
-Writes across.md, .csv, .json, and across.png, the difference against the number of filters, to --out.
+Takes output folders of levers, compare or ablations, which may differ in sounds or numbers of filters, finished or not.
+Writes to --out: across.md, .csv and .json, and across.png, which shows the difference over the number of filters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare; see the module's docstring and ``--help``."""
     parser = make_parser("experiments.across_runs", __doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="output folders of experiments")
-    parser.add_argument("--variants", nargs="+", required=True, metavar="NAME", help="lines of their tables")
-    parser.add_argument("--reference", default="mel", metavar="NAME", help="others minus this (default: %(default)s)")
+    parser.add_argument("--variants", nargs="+", required=True, metavar="NAME", help="variants to compare")
+    parser.add_argument(
+        "--reference", default="mel", metavar="NAME", help="variant to compare with (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/across"), help="output folder (default: %(default)s)")
     args = parser.parse_args(argv)
 

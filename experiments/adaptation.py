@@ -1,12 +1,13 @@
-"""A trained speaker encoder hears another channel: what does its front-end learn, and what is that worth?
+"""Adapt the front-end of a trained speaker encoder to another channel, and measure what it learns and gains.
 
-The network is Resemblyzer's, with the weights of its wheel (pip download --no-deps resemblyzer, and unzip it). It stays
-as it is; its mel spectrogram, `presets.resemblyzer`, learns: some hundred numbers. Clips of the channel shall have the
-embeddings that the untouched network gives the clips themselves, so no speaker is named in training. Compared with
-doing nothing, and with training the network's last layer in the same way. The measure is the equal error rate of
-verification, each clip as it is against each clip of the channel, on speakers that training has not heard.
+The network is Resemblyzer's, with the weights in its wheel (pip download --no-deps resemblyzer, and unzip it). They are
+fixed, and only the mel spectrogram, `presets.resemblyzer`, learns: some hundred numbers. The training target for a clip
+after the channel is the embedding that the unchanged network computes for the clip before the channel, so training
+needs no speaker labels. This is compared with no adaptation, and with training the network's last layer in the same
+way. The measure is the equal error rate of verification of clips before the channel against clips after it, on speakers
+that are not in the training.
 
-Runs go to --out; the same command run again resumes.
+Runs go to --out. Run the command again to resume it.
 """
 
 from __future__ import annotations
@@ -159,12 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, required=True, help="pretrained.pt of Resemblyzer's wheel")
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"), help="output folder (%(default)s)")
     parser.add_argument("--channels", nargs="+", default=list(CHANNELS), choices=CHANNELS, help="(default: all)")
-    parser.add_argument("--folds", nargs="+", help="to verify on in turn (default: all)")
-    parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="a run for each (default: 0)")
+    parser.add_argument("--folds", nargs="+", help="folds to verify on (default: all)")
+    parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="one run each (default: 0)")
     parser.add_argument("--epochs", type=positive_int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=positive_int, default=32, help="clips a step (default: %(default)s)")
-    parser.add_argument("--frontend-lr", type=positive, default=1e-2, help="of filters (default: %(default)s)")
-    parser.add_argument("--lr", type=positive, default=1e-3, help="of the last layer (default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive_int, default=32, help="clips per step (default: %(default)s)")
+    parser.add_argument("--frontend-lr", type=positive, default=1e-2, help="rate of the filters (default: %(default)s)")
+    parser.add_argument("--lr", type=positive, default=1e-3, help="rate of the last layer (default: %(default)s)")
     args = parser.parse_args(argv)
 
     def work() -> None:

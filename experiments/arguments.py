@@ -1,4 +1,4 @@
-"""Command lines: their parser, and numbers that are refused before anything begins."""
+"""The parser of command lines, and the numbers that it checks before anything starts."""
 
 from __future__ import annotations
 

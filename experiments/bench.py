@@ -1,7 +1,7 @@
-"""Which front-end for which sounds? Those that people would consider, on four sets, with few and many filters.
+"""Compare the front-ends that one would consider, on four sets, with few and with many filters.
 
-DATA holds the folders esc10, urbansound_part, insects and keywords. The tiers are trained in turn, and each ends with
-bench.md, .csv, .json and .png in --out; the same command run again resumes, and --report reports what is finished.
+DATA holds the folders esc10, urbansound_part, insects and keywords. The tiers are trained in turn. After each one,
+bench.md, .csv, .json and .png are written to --out. Run the command again to resume it; --report reports finished runs.
 """
 
 from __future__ import annotations
@@ -87,15 +87,17 @@ TIERS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and report; see the module's docstring and ``--help``."""
     parser = make_parser("experiments.bench", __doc__)
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder with the folders of the sets")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds the sets")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="output folder (default: %(default)s)")
     parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help="(default: 1 2 3 4 5)")
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
-    parser.add_argument("--frontends", nargs="+", metavar="NAME", help="only these (default: those of a tier)")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these sets (default: those of a tier)")
+    parser.add_argument(
+        "--frontends", nargs="+", metavar="NAME", help="only these front-ends (default: those of a tier)"
+    )
     parser.add_argument("--epochs", type=positive_int, default=20, help="passes over the clips (default: %(default)s)")
-    parser.add_argument("--batch-size", type=positive_int, default=16, help="clips a step (default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive_int, default=16, help="clips per step (default: %(default)s)")
     parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
-    parser.add_argument("--report", action="store_true", help="train nothing, report what is finished")
+    parser.add_argument("--report", action="store_true", help="report finished runs without training")
     args = parser.parse_args(argv)
     return command(lambda: _work(args), "experiments.bench")
 

@@ -1,11 +1,11 @@
-"""Train one small classifier behind each front-end, jointly, and compare: the main job of this package.
+"""Train the same small classifier jointly with each of several front-ends, and compare them.
 
-Without --data it makes its own sounds: ten synthetic classes named after UrbanSound8K's. With --data DIR each folder of
-DIR is a class, and every sound below it a clip.
+Without --data the sounds are synthetic: ten classes named after those of UrbanSound8K. With --data DIR each folder of
+DIR is a class, and every sound file below it is a clip.
 
-Everything goes to --out: results.md, .csv and .json, per_class.csv and confusion matrices, pictures, and a folder for
-each run with its front-end and network. The same command run again resumes: finished runs are not run again, and a kill
-costs one epoch at most.
+Everything goes to --out: results.md, .csv and .json, per_class.csv, confusion matrices, plots, and a folder for each
+run with its front-end and network. Run the command again to resume it: finished runs are not repeated, and an
+interruption costs one epoch at most.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two sentences that tell what the table of a comparison means."""
+"""Two sentences that explain the table of a comparison."""
 
 from __future__ import annotations
 

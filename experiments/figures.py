@@ -1,4 +1,4 @@
-"""Pictures that several experiments draw."""
+"""Plots that several experiments share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and how a command ends when its input or the world fails it."""
+"""Files that are written as a whole or not at all, and the exit of a command after an error."""
 
 from __future__ import annotations
 

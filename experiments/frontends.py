@@ -1,4 +1,4 @@
-"""Front-ends that experiments compare: from a name and options to the settings of a run."""
+"""The front-ends that experiments compare: from a name and options to the settings of a run."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ def add_frontend_options(group: argparse._ActionsContainer) -> None:
     group.add_argument("--win-length", type=positive_int, help="samples per frame (default: 25 ms)")
     group.add_argument("--hop-length", type=positive_int, help="samples from frame to frame (default: 10 ms)")
     group.add_argument("--kernel-size", type=positive_int, help="sinc, cos-gauss: taps, odd (default: 16 ms)")
-    group.add_argument("--compression", default="log", choices=COMPRESSIONS, help="of energies (default: %(default)s)")
-    group.add_argument("--log-offset", type=not_negative, default=1e-3, help="before the log (default: %(default)s)")
+    group.add_argument("--compression", default="log", choices=COMPRESSIONS, help="compression (default: %(default)s)")
+    group.add_argument(
+        "--log-offset", type=not_negative, default=1e-3, help="added before the log (default: %(default)s)"
+    )
     group.add_argument("--init", default="mel", help=f"scale of centers, or {', '.join(STARTS)} (default: %(default)s)")
     group.add_argument(
-        "--width", type=_width, default=5.0, help="cos-gauss: periods, or spacing (default: %(default)s)"
+        "--width", type=_width, default=5.0, help="cos-gauss: in periods, or spacing (default: %(default)s)"
     )
-    group.add_argument("--learn-width", action="store_true", help="cos-gauss: learn the width of each filter too")
+    group.add_argument("--learn-width", action="store_true", help="cos-gauss: also learn the width of each filter")
     group.add_argument("--window", default="hamming", choices=WINDOWS, help="sinc, cos-gauss (default: %(default)s)")
     group.add_argument("--gain", default="raw", choices=("raw", "peak"), help="sinc, cos-gauss (default: %(default)s)")
 

@@ -1,4 +1,4 @@
-"""What experiments.levers compares: front-ends that differ in one thing, and what mel gets of the same."""
+"""The variants of experiments.levers: front-ends that differ in one thing, and the same changes made to mel."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What makes filters learn, and what is it worth? Each lever alone, on sounds whose answer is known, or on yours.
+"""Measure what makes filters learn, and what that gains, by changing one thing at a time.
 
-Without --data the class lies in one narrow band, and the table tells how many filters ended there and how far those
-moved. With --data DIR it tells how far the median filter moved. Everything else is the same in each line. Writes
-levers.md, .csv, .json and .png to --out; the same command run again resumes.
+Without --data the sounds are synthetic: classes differ in one narrow band, and the table states how many filters ended
+in it and how far they moved. With --data DIR it states how far the median filter moved. Each variant differs from the
+base in one thing. Writes levers.md, .csv, .json and .png to --out. Run the command again to resume it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GENERATED: dict[str, Any] = {
     "sample_rate": 16000, "seconds": 1.0, "limit": 100, "n_filters": 8, "epochs": 30, "mixup": 0.0
 }  # fmt: skip
 HELP = {
-    "seconds": "of a clip (default: of 9 in 10, at most 10; generated: 1)",
+    "seconds": "clip length in s (default: fits 9 in 10, at most 10; generated: 1)",
     "limit": "clips per class (default: all; generated: 100)",
     "n_filters": "filters (default: 80 with --data, else 8)",
     "win_length": "samples per frame (default: 25 ms; planted-low: 100 ms)",
@@ -51,10 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         action.help = HELP.get(action.dest, action.help)
     group = parser.add_argument_group("compared")
     group.add_argument(
-        "--variants", nargs="+", default=list(LEVERS), choices=LEVERS, metavar="NAME", help="(default: all of --list)"
+        "--variants",
+        nargs="+",
+        default=list(LEVERS),
+        choices=LEVERS,
+        metavar="NAME",
+        help="variants to train (default: all of --list)",
     )
     group.add_argument(
-        "--reference", default="mel", choices=LEVERS, metavar="NAME", help="others minus this (default: %(default)s)"
+        "--reference",
+        default="mel",
+        choices=LEVERS,
+        metavar="NAME",
+        help="variant to compare with (default: %(default)s)",
     )
     group.add_argument("--list", action="version", version="\n".join(LEVERS), help="list the variants and exit")
     args = parser.parse_args(argv)

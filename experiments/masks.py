@@ -1,11 +1,11 @@
-"""What do trained relevance heads do: how far are their masks from constant, and in what do they vary?
+"""Measure how far the masks of trained relevance heads are from constant, and in what they vary.
 
-Takes folders of finished runs with heads; each is looked at on the clips that it was tested on. Beside every head stand
-untrained ones on the same features. Frames near the ends of a clip, where a head reads zeros in place of features, are
+Takes folders of finished runs with heads, each of which is examined on its test clips. Every head is compared with
+untrained heads on the same features. Frames near the ends of a clip, where a head reads zeros instead of features, are
 drawn but not counted.
 
-Writes to --out: masks_*.png, the masks of one clip over the features they weight; mean_masks_*.png, the mean mask of
-each class; statistics.csv and classes.csv.
+Writes to --out: masks_*.png, the masks of one clip over the features that they weight; mean_masks_*.png, the mean mask
+of each class; statistics.csv and classes.csv.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser("experiments.masks", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs with heads")
     parser.add_argument("--out", type=Path, default=Path("runs/masks"), help="output folder (default: %(default)s)")
-    parser.add_argument("--clip", help="clip to draw, CLASS/FILE (default: the first that the first run was tested on)")
+    parser.add_argument("--clip", help="clip to draw, CLASS/FILE (default: the first test clip of the first run)")
     args = parser.parse_args(argv)
 
     def work() -> None:

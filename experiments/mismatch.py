@@ -1,8 +1,7 @@
-"""Does it hold on sounds that training did not have? Runs of an experiment, tested with noise and in a narrower band.
+"""Test the runs of an experiment on sounds unlike those of the training: with noise, and in a narrower band.
 
-Takes the output folder of an experiment, finished or not. Every run classifies the clips of the fold that it has not
-seen: as they are, with white noise, and filtered. Nothing is trained. Writes mismatch.md, .csv and .json into that
-folder.
+Takes the output folder of an experiment, finished or not. Every run classifies the clips of its held-out fold
+unchanged, with white noise, and filtered. Nothing is trained. Writes mismatch.md, .csv and .json to that folder.
 """
 
 from __future__ import annotations
@@ -42,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Test the runs; see the module's docstring and ``--help``."""
     parser = make_parser("experiments.mismatch", __doc__)
     parser.add_argument("runs", type=Path, help="output folder of an experiment")
-    parser.add_argument("--reference", default="mel", metavar="NAME", help="others minus this (default: %(default)s)")
+    parser.add_argument(
+        "--reference", default="mel", metavar="NAME", help="variant to compare with (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     return command(lambda: print(_work(args.runs, args.reference)), "experiments.mismatch")
 

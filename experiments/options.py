@@ -1,4 +1,4 @@
-"""What the experiments share: their command line, their sounds, and how they are conducted."""
+"""The parts that experiments share: the command line, the sounds, and the procedure."""
 
 from __future__ import annotations
 
@@ -31,21 +31,27 @@ def build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     parser = make_parser(f"experiments.{Path(out).name}", description)
     parser.add_argument("--out", type=Path, default=Path(out), help="output folder (default: %(default)s)")
     parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler whose workers run instead")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler, whose workers do the runs")
     add_sound_options(parser.add_argument_group("sounds"))
     add_frontend_options(parser.add_argument_group("front-ends"))
     group = parser.add_argument_group("training")
-    group.add_argument("--folds", nargs="+", help="to hold out in turn (default: all; synthetic: 1 2)")
-    group.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="a run for each (default: 0)")
+    group.add_argument("--folds", nargs="+", help="folds to test on (default: all; synthetic: 1 2)")
+    group.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="one run for each (default: 0)")
     group.add_argument("--epochs", type=positive_int, help="passes over the clips (default: 25 with --data, else 10)")
-    group.add_argument("--batch-size", type=positive_int, default=16, help="clips a step (default: %(default)s)")
+    group.add_argument("--batch-size", type=positive_int, default=16, help="clips per step (default: %(default)s)")
     group.add_argument("--lr", type=positive, default=2e-3, help="network, heads: highest (default: %(default)s)")
     group.add_argument("--frontend-lr", type=not_negative, default=1e-2, help="filters: highest (default: %(default)s)")
     group.add_argument(
-        "--average", type=not_negative, default=0.0, help="weights over this last share (default: %(default)s)"
+        "--average",
+        type=not_negative,
+        default=0.0,
+        help="average weights over this last share of steps (default: %(default)s)",
     )
     group.add_argument(
-        "--rotations", type=positive_int, default=1, help="places to hear a test clip from (default: %(default)s)"
+        "--rotations",
+        type=positive_int,
+        default=1,
+        help="starting points in a test clip (default: %(default)s)",
     )
     group.add_argument("--mixup", type=not_negative, default=0.4, help="Beta parameter, 0: none (default: %(default)s)")
     return parser
@@ -55,15 +61,17 @@ def add_sound_options(group: argparse._ActionsContainer, *, generated: bool = Tr
     """Add the options that `open_sounds` reads, but for ``data`` where sounds cannot be generated."""
     if generated:
         group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
-        group.add_argument("--synthetic", choices=KINDS, default="urban", help="which ones (default: %(default)s)")
+        group.add_argument("--synthetic", choices=KINDS, default="urban", help="which sounds (default: %(default)s)")
     group.add_argument("--sample-rate", type=positive_int, help="Hz (default: 22050 with --data, else 16000)")
-    group.add_argument("--seconds", type=positive, help="of a clip (default: of 9 in 10, at most 10; synthetic: 2)")
+    group.add_argument(
+        "--seconds", type=positive, help="clip length in s (default: fits 9 in 10, at most 10; synthetic: 2)"
+    )
     group.add_argument("--windows", type=positive, metavar="S", help="train on windows of S seconds of long recordings")
     group.add_argument("--limit", type=positive_int, help="clips per class (default: all; synthetic: 60)")
-    group.add_argument("--skip-bad", action="store_true", help="leave out what cannot be used, instead of stopping")
-    group.add_argument("--table", type=Path, help="CSV: file, label, and fold or group, in place of class folders")
-    group.add_argument("--group", metavar="PATTERN", help="clips in which this finds the same share a fold (regex)")
-    group.add_argument("--random-folds", action="store_true", help="draw folds, whatever file names say")
+    group.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used")
+    group.add_argument("--table", type=Path, help="CSV of file, label, and fold or group")
+    group.add_argument("--group", metavar="PATTERN", help="regex; clips with the same match share a fold")
+    group.add_argument("--random-folds", action="store_true", help="draw folds, even if file names define some")
     group.add_argument("--make-folds", type=positive_int, default=5, help="folds to draw (default: %(default)s)")
 
 

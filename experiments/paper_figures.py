@@ -1,8 +1,8 @@
-"""Draw the paper's Fig. 2 and Fig. 3 of finished runs.
+"""Draw Fig. 2 and Fig. 3 of the paper for finished runs.
 
-Writes center_frequencies.png, a line for each run (thin dashes: before training); relevance_NAME.png of each front-end
-with relevance heads: the mel spectrogram of a clip, the learned features, the mask of each head and what the network
-sees; and responses_NAME.png of each front-end without.
+Writes center_frequencies.png, with a line for each run (thin dashes: before training); relevance_NAME.png for each
+front-end with relevance heads: the mel spectrogram of a clip, the learned features, the mask of each head and the
+weighted features; and responses_NAME.png for each front-end without heads.
 """
 
 from __future__ import annotations

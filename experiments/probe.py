@@ -1,7 +1,7 @@
-"""Which front-end for a folder of sounds? A linear classifier compares banks in about a minute, before any training.
+"""Recommend a front-end for a folder of sounds, by a linear classifier, in about a minute and without training one.
 
-DIR has a folder for each class. Prints the table and the recommended front-end as a line of code, and writes
-probe.txt, probe.json and probe.png, where in frequency the classes differ, to --out.
+DIR has a folder for each class. Prints the table and the recommended front-end as a line of code. Writes probe.txt,
+probe.json and probe.png, which shows where in frequency the classes differ, to --out.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/probe"), help="output folder (default: %(default)s)")
     add_sound_options(parser.add_argument_group("sounds"), generated=False)
     group = parser.add_argument_group("banks; the first filters and window are those that others are compared with")
-    group.add_argument("--n-filters", type=positive_int, nargs="+", default=[64, 32, 16], help="(default: 64 32 16)")
-    group.add_argument("--win-length", type=positive_int, nargs="+", help="samples (default: 25 and 50 ms)")
-    group.add_argument("--hop-length", type=positive_int, help="samples (default: half of the shortest frame)")
+    group.add_argument(
+        "--n-filters", type=positive_int, nargs="+", default=[64, 32, 16], help="filters (default: 64 32 16)"
+    )
+    group.add_argument("--win-length", type=positive_int, nargs="+", help="samples per frame (default: 25 and 50 ms)")
+    group.add_argument(
+        "--hop-length", type=positive_int, help="samples from frame to frame (default: half of the shortest frame)"
+    )
     args = parser.parse_args(argv)
     return command(lambda: _work(args), "experiments.probe")
 

@@ -1,8 +1,8 @@
-"""The paper's two experiments, each a grid of front-ends by folds: UrbanSound8K, and DCASE 2020 task 1A.
+"""Reproduce one of the paper's two experiments, UrbanSound8K or DCASE 2020 task 1A: a grid of front-ends and folds.
 
-A recipe is a folder of experiments/recipes: recipe.yaml, and a file for each front-end. Its runs, tables and figures go
-to --out. The same command run again resumes: finished runs are not run again, a kill costs one epoch at most. Any
-setting is changed by --set, for one: --set trainer.max_epochs=2 model.segment_frames=20
+A recipe is a folder in experiments/recipes, with recipe.yaml and a file for each front-end. Its runs, tables and
+figures go to --out. Run the command again to resume it: finished runs are not repeated, and an interruption costs one
+epoch at most. --set changes any setting, for example: --set trainer.max_epochs=2 model.segment_frames=20
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, help="output folder (default: runs/RECIPE)")
     parser.add_argument("--cache", type=Path, help="folder of decoded clips (default: runs/cache/RECIPE)")
-    parser.add_argument("--folds", nargs="+", help="to test on (default: all)")
-    parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="a run for each (default: 0)")
-    parser.add_argument("--frontends", nargs="+", metavar="NAME", help="of recipes/RECIPE/frontends (default: all)")
-    parser.add_argument("--config", nargs="+", type=Path, default=[], help="YAML files of settings, over the recipe's")
-    parser.add_argument("--sample-rate", type=positive_int, help="Hz, of data and front-ends (default: the recipe's)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings, over all others")
+    parser.add_argument("--folds", nargs="+", help="folds to test on (default: all)")
+    parser.add_argument("--seeds", type=not_negative_int, nargs="+", default=[0], help="one run for each (default: 0)")
+    parser.add_argument(
+        "--frontends", nargs="+", metavar="NAME", help="names in recipes/RECIPE/frontends (default: all)"
+    )
+    parser.add_argument("--config", nargs="+", type=Path, default=[], help="YAML files that override the recipe")
+    parser.add_argument("--sample-rate", type=positive_int, help="Hz, for data and front-ends (default: the recipe's)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings that override all others")
     parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler whose workers run instead")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler, whose workers do the runs")
     args = parser.parse_args(argv)
     return command(lambda: _work(args), "experiments.recipe")
 

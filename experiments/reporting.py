@@ -1,8 +1,8 @@
-"""From finished runs to tables: on the screen, as Markdown, CSV and JSON.
+"""Report finished runs in tables, on the screen and as Markdown, CSV and JSON.
 
     python -m experiments.reporting RUNS
 
-reports what is finished of a comparison that is still trained, elsewhere or not any more.
+reports the finished runs of a comparison that is still being trained, or was interrupted.
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Report a comparison again; see the module's docstring and ``--help``."""
     parser = make_parser("experiments.reporting", __doc__)
     parser.add_argument("runs", type=Path, help="output folder of a comparison")
-    parser.add_argument("--reference", default="mel", metavar="NAME", help="compared with (default: %(default)s)")
+    parser.add_argument(
+        "--reference", default="mel", metavar="NAME", help="variant to compare with (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     return command(
         lambda: print(report_comparison(read_results(args.runs), args.runs, args.reference)), "experiments.reporting"

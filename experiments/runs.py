@@ -1,4 +1,4 @@
-"""The folder of a run: which files it has, and what is read from them."""
+"""The folder of a run: its files, and what is read from them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a transform as short as the frame changes: log energies with n_fft=win_length against the exact ones.
+"""Measure what a transform as short as the frame changes: log energies with n_fft=win_length against exact ones.
 
     python -m experiments.short_transform --out docs/_static/short_transform.png
 
-White noise through cosine-modulated Gaussians at 44.1 kHz, for kernels of several lengths in frames of 25 ms (Hamming)
-and 46 ms (Hann). Prints a table of differences and draws, for the filters of one length, how large they are.
+The sound is white noise and the filters are cosine-modulated Gaussians at 44.1 kHz, for kernels of several lengths in
+frames of 25 ms (Hamming) and 46 ms (Hann). Prints a table of differences, and plots those of the filters of one length.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def differences(frame: str, milliseconds: int) -> torch.Tensor:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table and draw the picture."""
     parser = make_parser("experiments.short_transform", __doc__)
-    parser.add_argument("--out", type=Path, default=Path("short_transform.png"), help="picture (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("short_transform.png"), help="plot to write (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     return command(lambda: _work(args.out), "experiments.short_transform")
 

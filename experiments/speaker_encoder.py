@@ -1,4 +1,4 @@
-"""Resemblyzer's speaker encoder, and the measure of what its embeddings are worth."""
+"""Resemblyzer's speaker encoder, and the equal error rate of its embeddings."""
 
 from __future__ import annotations
 

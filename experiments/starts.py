@@ -1,4 +1,4 @@
-"""Where filters start that no scale puts there: at random, or where they should not be."""
+"""Starting points of filters that are not on any scale: at random, or where filters should not be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs compared on the same folds, seeds and test clips: means, paired differences, and what chance makes of them."""
+"""Comparison of runs on the same folds, seeds and test clips: means, paired differences, intervals and p-values."""
 
 from __future__ import annotations
 

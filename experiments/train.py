@@ -1,10 +1,10 @@
-"""One run: train and test a model that a configuration describes, resume it, or predict a blind set.
+"""Do one run: train and test the model that a configuration describes, resume it, or predict a blind set.
 
     python -m experiments.train fit --config FILE --run_dir FOLDER --data.root FOLDER --data.test_fold 1
 
-``fit`` resumes from ``last.ckpt`` where the run's folder has one, and tests at the end. Everything of the run is in
-that folder: config.json, run.json, clips.csv, epochs.csv, last.ckpt, TensorBoard's files, and of the test result.json,
-predictions.csv, the front-end and the network.
+``fit`` resumes from ``last.ckpt`` if the folder of the run has one, and tests at the end. That folder holds all files
+of the run: config.json, run.json, clips.csv, epochs.csv, last.ckpt and those of TensorBoard, and after the test
+result.json, predictions.csv, the front-end and the network.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ class TrainCLI(LightningCLI):
         """Add what is the run's own, and hand the seed and the folder on."""
         parser.add_argument("--run_dir", type=str, default="runs/run", help="Folder of the run.")
         parser.add_argument("--clips", type=Path | None, default=None, help="Table of clips shared with other runs.")
-        parser.add_argument("--owner", type=int | None, default=None, help="Process without which the run ends.")
-        parser.add_argument("--resume", type=bool, default=True, help="Resume a run that was stopped in that folder.")
-        parser.add_argument("--test_best", type=bool, default=False, help="Test the epoch best on val_fold.")
-        parser.add_argument("--patience", type=int | None, default=None, help="Stop after so many epochs without gain.")
-        parser.add_argument("--pictures", type=int, default=1, help="Epochs from picture to picture, 0 for none.")
+        parser.add_argument("--owner", type=int | None, default=None, help="Process whose end also ends the run.")
+        parser.add_argument(
+            "--resume", type=bool, default=True, help="Resume a run that was interrupted in that folder."
+        )
+        parser.add_argument("--test_best", type=bool, default=False, help="Test the epoch that is best on val_fold.")
+        parser.add_argument(
+            "--patience", type=int | None, default=None, help="Stop after so many epochs without improvement."
+        )
+        parser.add_argument("--pictures", type=int, default=1, help="Epochs from plot to plot; 0 means none.")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
         parser.link_arguments("run_dir", "trainer.default_root_dir")

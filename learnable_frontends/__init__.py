@@ -1,4 +1,11 @@
-"""Learnable audio front-ends for PyTorch: waveform ``(..., time)`` in, ``(..., n_filters, frames)`` out."""
+"""Learnable audio front-ends for PyTorch.
+
+A front-end is a module that turns a waveform ``(..., time)`` into features ``(..., n_filters, frames)``. The filters of
+these front-ends are learned together with the classifier behind them, at about the cost of a mel spectrogram.
+`LearnableMelFilterbank` starts as exactly the mel spectrogram that it replaces. Others have the filters of Dutta et
+al. 2021 (`CosGaussFilterbank`, with the relevance heads of `MultiHeadRelevance`), of SincNet or of LEAF. All of them
+take the same calls, which `Frontend` describes, and `MelFrontend` is the mel spectrogram itself.
+"""
 
 from learnable_frontends.chain import Chain
 from learnable_frontends.compression import PCEN, ClipNormalize, Decibels, FixedFrames, Log, Normalize

@@ -1,4 +1,4 @@
-"""Checks of arguments that several modules share: each message has the name, the rule, the value and a hint."""
+"""Argument checks that several modules share: each message states the name, the rule, the value and a hint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["floating_tensor", "number", "whole_number"]
 
 
 def number(name: str, value: object, *, above: float | None = None, hint: str = "") -> float:
-    """Check that an argument is a finite real number, and larger than ``above`` if that is given."""
+    """Return an argument as a float, after checking that it is finite and, if ``above`` is given, larger than that."""
     hint = f" ({hint})" if hint else ""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}{hint}")
@@ -25,7 +25,7 @@ def number(name: str, value: object, *, above: float | None = None, hint: str = 
 
 
 def whole_number(name: str, value: object, least: int = 1) -> int:
-    """Check that an argument is a whole number, ``least`` or more; a float will do if it is whole."""
+    """Return an argument as an int, after checking that it is a whole number, ``least`` or more; ``2.0`` is whole."""
     if isinstance(value, bool) or not isinstance(value, Real) or not float(value).is_integer():
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     plain = int(value) if isinstance(value, Integral) else int(float(value))

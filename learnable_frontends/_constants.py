@@ -1,9 +1,9 @@
-"""Constants of modules: float64 arrays from which tensors are made where and as they are needed.
+"""Constants of modules: float64 arrays, from which tensors are made on the device and in the type that is needed.
 
-A constant that is a buffer is lost where others treat buffers as theirs: building on the meta device leaves it there,
-``to_empty`` and `transformers.PreTrainedModel.from_pretrained` put uninitialized memory in its place, ``half`` rounds
-it for good, averaging averages it. So modules hold none. They hold `Constants`, plain arrays that nobody but the module
-knows, and ask for a tensor of the type and the device of the numbers that it meets.
+A constant kept as a buffer does not survive everything that frameworks do to buffers: building on the meta device
+leaves it there, ``to_empty`` and `transformers.PreTrainedModel.from_pretrained` replace it with uninitialized memory,
+``half`` rounds it for good, and weight averaging averages it. Modules therefore hold their constants in `Constants`,
+plain arrays that are registered nowhere, and convert them to tensors of the type and device of their input.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64, torch.int64
 
 
 class Constants:
-    """Named arrays, and tensors of them by type and device.
+    """Named float64 arrays, and a cache of them as tensors by type and device.
 
-    Tensors are kept, since a front-end asks for the same ones in each call; what is kept is not copied or pickled, and
-    nothing is kept that a trace, an export or a transform of `torch.func` has made.
+    A front-end needs the same tensors in each call, so they are cached. The cache is not copied or pickled, and never
+    holds a tensor that was made by a trace, an export or a transform of `torch.func`.
     """
 
     def __init__(self) -> None:
         self.arrays: dict[str, Float64Array] = {}
-        self._exact: dict[str, Tensor] = {}  # views of the arrays, for traces: they cannot hold arrays
+        self._exact: dict[str, Tensor] = {}  # share memory with the arrays, since traces cannot hold arrays
         self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set a constant from anything that NumPy takes, a tensor on the CPU among it."""
+        """Set a constant from anything that NumPy accepts, including a tensor on the CPU."""
         array = np.array(value.detach().numpy() if isinstance(value, Tensor) else value, dtype=np.float64)
         self.arrays[name] = array
         self._exact[name] = torch.from_numpy(array)
@@ -50,7 +50,7 @@ class Constants:
         return name in self.arrays
 
     def tensor(self, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return a constant as a tensor of a type, float32 or wider or int64, on a device."""
+        """Return a constant as a tensor on a device; the type is float32, float64 or int64."""
         kept = self._kept.get((name, dtype, device))
         if kept is not None:
             return kept
@@ -63,7 +63,7 @@ class Constants:
         return made
 
     def like(self, name: str, other: Tensor) -> Tensor:
-        """Return a constant as a tensor of the type and on the device of another one."""
+        """Return a constant as a tensor of the type and on the device of another tensor."""
         return self.tensor(name, other.dtype, other.device)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Constants:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor outlives the call that made it: no trace, fake, batched or inference tensor."""
+    """Return whether a tensor may be kept after the call: it is not a traced, fake, batched or inference tensor."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and not torch.compiler.is_compiling()
@@ -87,9 +87,9 @@ def is_plain(tensor: Tensor) -> bool:
 
 @contextmanager
 def exact_construction() -> Iterator[None]:
-    """Make tensors on the CPU in float64 without gradients, whatever the caller's defaults: for arrays of constants.
+    """Make new tensors on the CPU, in float64 and without gradients, whatever the caller's defaults are.
 
-    Default devices and types are what frameworks set around constructors; a constant must not depend on them.
+    Frameworks set default devices and types around constructors, and a constant must not depend on them.
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -1,9 +1,9 @@
-"""Formulas with their gradient written beside them.
+"""Formulas that come with a gradient written by hand.
 
-Autograd runs a node for each operation, and for filters drawn over a few hundred bins its nodes take longer than their
-arithmetic. A formula that returns its value and the function from a gradient of that value to those of its parameters,
-its *pullback*, is one node. It is written in operations that autograd knows, so that whatever needs more than a
-gradient takes its value alone: tracing, `torch.func`, forward mode, a second derivative.
+Autograd runs one node for each operation, and for filters drawn over a few hundred bins the nodes take longer than the
+arithmetic. A formula returns its value and its *pullback*: the function from the gradient of the value to the gradients
+of the parameters. Together they are a single node. The value is computed with operations that autograd knows, so
+tracing, `torch.func`, forward mode and second derivatives ignore the pullback and differentiate the value.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Formula = Callable[..., tuple[Tensor, Pullback]]
 
 
 def apply_formula(formula: Formula, *parameters: Tensor) -> Tensor:
-    """Compute a formula's value, with its pullback as its gradient where that is all that is asked for.
+    """Compute the value of a formula, and use its pullback as the gradient where a plain backward pass is enough.
 
     Args:
-        formula: From tensors to a new tensor and its pullback, which may hold what was computed on the way, but not
-            the value itself: the graph would hold itself.
-        parameters: The tensors; others that the formula uses get no gradient.
+        formula: Function from tensors to a new tensor and its pullback. The pullback may hold intermediate results,
+            but not the value itself: the graph would then refer to itself.
+        parameters: The tensors that get gradients; others that the formula uses get none.
 
     Returns:
-        The value.
+        The value of the formula.
 
     Example:
         >>> def square(x):
@@ -50,13 +50,13 @@ def apply_formula(formula: Formula, *parameters: Tensor) -> Tensor:
 
 
 def _differs_otherwise() -> bool:
-    """Whether something differentiates that does not run backward through nodes."""
+    """Return whether more than a plain backward pass may differentiate: tracing, a transform, forward mode."""
     tracing = torch._C._get_tracing_state() is not None
     return tracing or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class _Node(torch.autograd.Function):
-    """A formula in the graph of autograd."""
+    """A formula as one node of the autograd graph."""
 
     @staticmethod
     def forward(ctx: Any, formula: Formula, *parameters: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class _Node(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if not torch.is_grad_enabled():
             return None, *ctx.pullback(gradient)
-        parameters = ctx.saved_tensors  # to be differentiated again
+        parameters = ctx.saved_tensors  # the gradient itself is differentiated, so it is computed by autograd
         value = ctx.formula(*parameters)[0]
         wanted = [parameter for parameter in parameters if parameter.requires_grad]
         found = iter(torch.autograd.grad(value, wanted, gradient, create_graph=True))

@@ -1,4 +1,4 @@
-"""A result of parameters that is kept for as long as they stay what they were."""
+"""A cached tensor that stays valid for as long as the parameters that it was computed from do not change."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Kept"]
 
 
 class Kept:
-    """One tensor computed from parameters, and what they were then.
+    """A cache of one tensor that is computed from parameters.
 
-    Nobody has to say when parameters change: each call compares them, by identity, version, memory and type, with
-    those that the tensor was computed from. So it outlives nothing that could change it: training, loading in place or
-    with ``assign=True``, moving, casting, parametrizing, `torch.func.functional_call`. It is not copied or pickled.
+    The cache needs no invalidation. Each call compares the parameters, by identity, version, memory and type, with
+    those that the tensor was computed from, and computes it again if anything changed: by training, loading in place or
+    with ``assign=True``, moving, casting, parametrizing or `torch.func.functional_call`. It is not copied or pickled.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class Kept:
         self._parameters: list[tuple[weakref.ref[nn.Parameter], int]] = []
 
     def get(self, make: Callable[[], Tensor], parameters: Sequence[nn.Parameter], *key: object) -> Tensor:
-        """Return what ``make`` returned for these parameters and this key, or call it, without gradients.
+        """Return the cached result of ``make`` for these parameters and this key, or call it, without gradients.
 
-        In `torch.compile` it is always called, as a part of the graph. In `torch.export`, where parameters have
-        stand-ins, a tensor of parameters that still are what they were becomes a constant of the program.
+        Inside `torch.compile` it is always called, and is a part of the graph. `torch.export` replaces parameters with
+        stand-ins; there a tensor that is still valid becomes a constant of the program.
         """
         if torch.compiler.is_dynamo_compiling():
             return make()

@@ -1,9 +1,9 @@
-"""What a module's parameters are: the numbers of filters, other free numbers, or weights; and where each started.
+"""The role of each parameter of a module, and the value that it started with.
 
-A module declares its parameters with `DeclaredParameters.declare`: their role and their first value, kept as a
-constant. Everything else follows from that: `reset_parameters` and `Frontend.as_initialized` copy first values,
-`freeze` and `param_groups` ask `parameters_by_role`. Roles belong to the module and the name that it declared, never to
-a `torch.nn.Parameter`, which ``assign=True``, ``to`` and wrappers replace; `held` finds what stands under the name now.
+A module declares a parameter, its role and its first value with `DeclaredParameters.declare`. Everything else follows:
+`reset_parameters` and `Frontend.as_initialized` copy first values, and `freeze` and `param_groups` sort parameters by
+role (`parameters_by_role`). A role belongs to the module and the declared name, never to a `torch.nn.Parameter`, which
+``assign=True``, ``to`` and wrappers replace; `held` finds the parameters that the name stands for now.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from learnable_frontends._constants import Constants
 
 __all__ = ["DeclaredParameters", "Role", "held", "optimizer_groups", "parameters_by_role"]
 
-# "filters": where filters are and how wide. "free": other numbers behind a logarithm or a logit, as of a compression;
-# decay would pull both to the middle of their range. "weights": the rest, layers of networks.
+# "filters": where filters are and how wide. "free": other numbers behind a logarithm or a logit, such as those of a
+# compression. Weight decay would pull both to the middle of their range. "weights": layers of networks, and the rest.
 Role = Literal["filters", "free", "weights"]
 
-START = "start."  # before the name of a parameter: the constant with its first value
+START = "start."  # prefix of the name of the constant that holds a parameter's first value
 
 
 class DeclaredParameters(nn.Module):
-    """A module that declares its parameters with their role and first value."""
+    """A module that declares each of its parameters with a role and a first value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class DeclaredParameters(nn.Module):
         """Register a parameter.
 
         Args:
-            name: Attribute that holds it; the module reads it from there.
-            start: First value, float64: the parameter has it, rounded to the default type, on the default device.
-            role: ``"filters"`` for numbers of filters: they have a learning rate of their own, are not decayed, and
-                `Frontend.freeze` fixes them. ``"free"`` for other numbers that must not be decayed.
+            name: Name of the attribute that holds the parameter.
+            start: First value, in float64. The parameter starts with it, in the default type and on the default device.
+            role: ``"filters"`` for parameters of filters, which have a learning rate of their own, get no weight decay,
+                and are fixed by `Frontend.freeze`; ``"free"`` for other parameters without weight decay.
         """
         self._roles[name] = role
         self._constants[START + name] = start
@@ -48,7 +48,7 @@ class DeclaredParameters(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set this module's own parameters to the constructor's first values."""
+        """Set this module's own parameters to the values that they had after construction."""
         for name in self._roles:
             value: Tensor = getattr(self, name)
             start = torch.from_numpy(self._constants[START + name]).to(value)
@@ -59,10 +59,10 @@ class DeclaredParameters(nn.Module):
 
 
 def held(module: nn.Module, name: str) -> list[nn.Parameter]:
-    """Parameters that stand behind a declared name now: one, or those of its parametrization.
+    """Return the parameters that a declared name stands for now: one, or those of its parametrization.
 
     Raises:
-        TypeError: If there are none, since a wrapper has taken them away.
+        TypeError: If there are none, because a wrapper has replaced them.
     """
     if nn.utils.parametrize.is_parametrized(module, name):
         parametrization: Any = module.parametrizations[name]  # type: ignore[index]
@@ -78,7 +78,7 @@ def held(module: nn.Module, name: str) -> list[nn.Parameter]:
 
 
 def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
-    """Sort all parameters of a module and those below it by what they are, each once."""
+    """Sort the parameters of a module and of all modules in it by role, each parameter once."""
     by_role: dict[Role, list[nn.Parameter]] = {"filters": [], "free": [], "weights": []}
     declared: set[int] = set()
     for part in module.modules():
@@ -86,7 +86,7 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
             continue
         if odd := [name for name, p in part._parameters.items() if p is not None and name not in part._roles]:
             raise TypeError(
-                f"parameters of {type(part).__name__} must be declared, got {odd} (register them by declare)"
+                f"parameters of {type(part).__name__} must be declared, got {odd} (register them with declare)"
             )
         for name, role in part._roles.items():
             new = [parameter for parameter in held(part, name) if id(parameter) not in declared]
@@ -97,7 +97,7 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
 
 
 def optimizer_groups(module: nn.Module, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
-    """Split the parameters of a module and those below it for an optimizer, as `Frontend.param_groups` says."""
+    """Return the parameters of a module and of all in it as groups for an optimizer; see `Frontend.param_groups`."""
     by_role = parameters_by_role(module)
     groups = [
         {"params": by_role["filters"], "name": "filters", "lr": frontend_lr, "weight_decay": 0.0},

@@ -12,13 +12,13 @@ __all__ = ["at_least_float32", "without_autocast"]
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Give a tensor in its own type, or in float32 if that is a smaller floating-point type.
+    """Convert a tensor of a smaller floating-point type to float32, and return any other as it is.
 
     Args:
         tensor: Any shape.
 
     Returns:
-        ``tensor`` itself where nothing has to change.
+        The tensor in float32 or wider; ``tensor`` itself if its type is wide enough.
 
     Example:
         >>> at_least_float32(torch.ones(2, dtype=torch.float16)).dtype
@@ -28,19 +28,19 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def without_autocast(device_type: str) -> AbstractContextManager[Any]:
-    """Keep autocast out of a block: squares of spectra leave the range of float16.
+    """Turn autocast off inside a block, since squares of spectra exceed the range of float16.
 
     Args:
         device_type: ``"cpu"``, ``"cuda"``, ...
 
     Returns:
-        A context manager; where autocast is off it does nothing, so that traces without it stay plain.
+        A context manager. It does nothing where autocast is off anyway, so that traces without autocast stay simple.
 
     Example:
         >>> with torch.autocast("cpu"), without_autocast("cpu"):
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
         torch.float32
     """
-    if device_type != "meta" and torch.is_autocast_enabled(device_type):  # tensors without values know no autocast
+    if device_type != "meta" and torch.is_autocast_enabled(device_type):  # there is no autocast on meta
         return torch.autocast(device_type, enabled=False)
     return nullcontext()

@@ -1,4 +1,4 @@
-"""Settings of a module that cannot be set again once it is made."""
+"""Settings of a module that are read-only once the module is made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["ReadOnlySettings"]
 
 
 class ReadOnlySettings(nn.Module):
-    """A module whose constructor's arguments are read-only attributes.
+    """A module whose constructor arguments are read-only attributes.
 
-    What the constructor made of an argument (constants, shapes of parameters, a framing) would not follow a later
-    change of the attribute, so the change would do nothing, or half of it. Submodules may be replaced.
+    What the constructor derives from an argument (constants, shapes of parameters, a framing) would not follow a later
+    change of the attribute, so that the change would have no effect, or only part of it. Submodules may be replaced.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -14,7 +14,7 @@ __all__ = ["collate_clips", "pad_clips"]
 
 
 def pad_clips(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Put clips into one batch, shorter ones followed by zeros.
+    """Pad clips with zeros to the longest one and stack them into a batch.
 
     Args:
         clips: Waveforms, shape ``(time,)`` each, of one type.
@@ -23,7 +23,7 @@ def pad_clips(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         Waveforms ``(batch, time)`` and their lengths in samples ``(batch,)``: the two arguments of a front-end.
 
     Raises:
-        ValueError: If there is no clip, or one is not a single channel.
+        ValueError: If there is no clip, or a clip has more than one channel.
 
     Example:
         >>> pad_clips([torch.ones(3), torch.ones(1)])
@@ -39,16 +39,17 @@ def pad_clips(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def collate_clips(items: Sequence[Sequence[Any]]) -> list[Any]:
-    """Collate items of a dataset whose first field is a clip: ``DataLoader(..., collate_fn=collate_clips)``.
+    """Collate items of a dataset whose first field is a clip, as in ``DataLoader(..., collate_fn=collate_clips)``.
 
     Args:
-        items: Tuples ``(clip, ...)``: a waveform ``(time,)``, and anything that torch's own collation takes.
+        items: Tuples ``(clip, ...)``: a waveform ``(time,)``, then anything that torch's own collation accepts.
 
     Returns:
-        ``[waveforms, lengths, ...]``: as `pad_clips`, and each of the other fields collated.
+        ``[waveforms, lengths, ...]``: the two results of `pad_clips`, then each of the other fields collated.
 
     Example:
-        >>> waveforms, lengths, labels = collate_clips([(torch.ones(3), 7), (torch.ones(1), 8)])
+        >>> items = [(torch.ones(3), 7), (torch.ones(1), 8)]
+        >>> waveforms, lengths, labels = collate_clips(items)
         >>> waveforms.shape, lengths, labels
         (torch.Size([2, 3]), tensor([3, 1]), tensor([7, 8]))
     """

@@ -1,4 +1,4 @@
-"""Several front-ends side by side, itself a front-end: long windows for low filters, short ones for high."""
+"""Several front-ends side by side as one, such as long windows for low filters and short windows for high filters."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["ConcatFrontend"]
 
 
 class ConcatFrontend(Frontend):
-    """Front-ends whose features are joined along the filters, itself a front-end.
+    """Several front-ends as one, whose features are joined along the filters.
 
-    A long window resolves low frequencies that are close to each other, a short one follows what changes quickly:
-    several resolutions of one waveform, each in its own band.
+    Take it for several resolutions of one waveform, each in its own band: a long window resolves low frequencies that
+    are close to each other, and a short window follows what changes quickly.
 
     Args:
-        frontends: Front-ends with the same sample rate and hop, whose frames have the same number and the same centers
-            for every waveform: any with ``center=True`` and an even ``n_fft``.
+        frontends: Front-ends with the same sample rate and hop. For every waveform their frames must have the same
+            number and the same centers, as they do with ``center=True`` and an even ``n_fft``.
 
     Attributes:
         parts: The front-ends.
 
     Shape:
         - Input: ``(..., time)``, floating point.
-        - Output: ``(..., n_filters, frames)`` with the rows of the first front-end first. Centers ascend if those of
-          the parts do and their bands are disjoint and ascend.
+        - Output: ``(..., n_filters, frames)``, the rows of the first front-end first. The centers ascend if those of
+          each part ascend and the bands of the parts are disjoint and in ascending order.
 
     Raises:
         TypeError: If one of ``frontends`` is not a front-end.
@@ -37,8 +37,8 @@ class ConcatFrontend(Frontend):
 
     Example:
         >>> from learnable_frontends import GaussianFilterbank
-        >>> low = GaussianFilterbank(16000, 20, f_max=1000.0, win_length=1024, hop_length=160)
-        >>> high = GaussianFilterbank(16000, 44, f_min=1000.0, win_length=256, hop_length=160)
+        >>> low = GaussianFilterbank(16000, 20, f_max=1000.0, win_length=1024)
+        >>> high = GaussianFilterbank(16000, 44, f_min=1000.0, win_length=256)
         >>> ConcatFrontend([low, high])(torch.randn(16000)).shape
         torch.Size([64, 101])
     """
@@ -56,7 +56,7 @@ class ConcatFrontend(Frontend):
         for name in ("sample_rate", "hop_length", "first_frame_center"):
             if len(values := {getattr(frontend, name) for frontend in frontends}) > 1:
                 raise ValueError(f"frontends must have the same {name}, got {sorted(values)}")
-        # The number of frames changes with the length by steps that recur with each hop.
+        # The number of frames is a staircase over the length that repeats after each hop, so these lengths cover it.
         lengths = torch.arange(max(f.span for f in frontends) + 2 * frontends[0].hop_length, device="cpu")
         counts = [frontend.output_lengths(lengths) for frontend in frontends]
         if not all(torch.equal(count, counts[0]) for count in counts):
@@ -69,7 +69,7 @@ class ConcatFrontend(Frontend):
 
     @property
     def frontends(self) -> list[Frontend]:
-        """The front-ends, the argument of the constructor."""
+        """The front-ends, as given to the constructor."""
         return [part for part in self.parts if isinstance(part, Frontend)]
 
     @property
@@ -79,22 +79,22 @@ class ConcatFrontend(Frontend):
 
     @property
     def n_filters(self) -> int:  # type: ignore[override]
-        """Rows of the features, those of all parts."""
+        """Number of rows of the features: the filters of all parts."""
         return sum(part.n_filters for part in self.frontends)
 
     @property
     def hop_length(self) -> int:  # type: ignore[override]
-        """Samples from frame to frame."""
+        """Number of samples from frame to frame."""
         return self.frontends[0].hop_length
 
     @property
     def f_min(self) -> float:  # type: ignore[override]
-        """Lowest end of a part's band in Hz."""
+        """Lower end of the lowest band in Hz."""
         return min(part.f_min for part in self.frontends)
 
     @property
     def f_max(self) -> float:  # type: ignore[override]
-        """Highest end of a part's band in Hz."""
+        """Upper end of the highest band in Hz."""
         return max(part.f_max for part in self.frontends)
 
     @property
@@ -104,17 +104,17 @@ class ConcatFrontend(Frontend):
 
     @property
     def span(self) -> int:
-        """Samples of a waveform that a frame of the longest part depends on."""
+        """Number of samples that a frame of the part with the longest frames depends on."""
         return max(part.span for part in self.frontends)
 
     @property
     def center_frequencies(self) -> Tensor:
-        """Center of each filter in Hz, shape ``(n_filters,)``, part after part, differentiable."""
+        """Center of each filter in Hz, shape ``(n_filters,)``, differentiable, one part after the other."""
         return torch.cat([part.center_frequencies for part in self.frontends])
 
     @property
     def bandwidths(self) -> Tensor:
-        """Equivalent noise bandwidth of each filter in Hz, shape ``(n_filters,)``, part after part."""
+        """Equivalent noise bandwidth of each filter in Hz, shape ``(n_filters,)``, one part after the other."""
         return torch.cat([part.bandwidths for part in self.frontends])
 
     def power_response(self, n_fft: int) -> Tensor:
@@ -126,33 +126,33 @@ class ConcatFrontend(Frontend):
         return torch.cat([part.energies(waveform, lengths) for part in self.frontends], dim=-2)
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute the features of all parts, as `Frontend.forward`."""
+        """Compute the features of all parts, as `Frontend.forward` does."""
         if lengths is None:
             return torch.cat([part(waveform) for part in self.frontends], dim=-2)
         features, frames = zip(*(part(waveform, lengths) for part in self.frontends), strict=True)
         return torch.cat(features, dim=-2), frames[0]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return the frames of waveforms of ``lengths`` samples, the same for each part."""
+        """Return the number of frames for waveforms of ``lengths`` samples, which is the same for every part."""
         return self.frontends[0].output_lengths(lengths)
 
     @property
     def first_frame_center(self) -> float:
-        """Place of the middle of the first frame in the waveform, in samples."""
+        """Position of the middle of the first frame in the waveform, in samples."""
         return self.frontends[0].first_frame_center
 
     @property
     def latency(self) -> int:
-        """Samples that must follow the last sample of a frame, as `Frontend.latency`; parts wait for the last one."""
+        """Number of samples that must follow a frame, as in `Frontend.latency`; all parts wait for the slowest one."""
         return max(0, *(part.latency - late for part, late in zip(self.frontends, self._starts(), strict=True)))
 
     def resume(
         self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Compute the features that a chunk completes, as `Frontend.resume`.
+        """Compute the features that a chunk completes, as `Frontend.resume` does.
 
-        In a stream frames of different lengths begin at different samples, so that they have the same middle: those of
-        the longest part at the first sample of all.
+        Frames of different lengths begin at different samples of the stream, so that they have the same middle. Those
+        of the part with the longest frames begin at the first sample.
         """
         if state is None:
             state = {str(i): {"skip": start, "part": None, "held": None} for i, start in enumerate(self._starts())}
@@ -169,10 +169,10 @@ class ConcatFrontend(Frontend):
         return torch.cat([rows[..., :ready] for rows in features], dim=-2), after
 
     def _starts(self) -> list[int]:
-        """Sample of a stream at which each part's first frame begins."""
+        """Return the sample of a stream at which the first frame of each part begins."""
         if odd := [part.span for part in self.frontends if (self.span - part.span) % 2]:
             raise ValueError(
                 f"frontends must have frames with a common middle to be streamed, got frames of {self.span} and "
-                f"{odd[0]} samples (make all even)"
+                f"{odd[0]} samples (make all lengths even)"
             )
         return [(self.span - part.span) // 2 for part in self.frontends]

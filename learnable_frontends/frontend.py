@@ -1,4 +1,4 @@
-"""The contract of a front-end: what every one offers, whatever it is made of."""
+"""The contract of a front-end: what every one of them offers, whatever its filters are."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["Frontend"]
 
 
 class Frontend(ReadOnlySettings, ABC):
-    """A module from a waveform ``(..., time)`` to features ``(..., n_filters, frames)``.
+    """The contract of front-ends: a module from a waveform ``(..., time)`` to features ``(..., n_filters, frames)``.
 
     Attributes:
         sample_rate: Samples per second of the waveform.
-        n_filters: Rows of the features.
-        hop_length: Samples from frame to frame.
+        n_filters: Number of rows of the features.
+        hop_length: Number of samples from frame to frame.
         f_min: Lower end of the band in Hz.
         f_max: Upper end of the band in Hz.
         n_fft: Length in samples of the transform that features are computed with; `power_response` takes any even
             length.
-        centers_ascend: Whether centers are strictly ascending, whatever was learned.
+        centers_ascend: Whether the centers are strictly ascending, whatever was learned.
     """
 
     sample_rate: float
@@ -57,64 +57,67 @@ class Frontend(ReadOnlySettings, ABC):
 
     @abstractmethod
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute features: ``(..., time)`` to ``(..., n_filters, frames)``, of the waveform's own type.
+        """Compute features: ``(..., time)`` to ``(..., n_filters, frames)``, in the type of the waveform.
 
         Args:
             waveform: Shape ``(..., time)``, floating point.
-            lengths: Samples of each clip in a batch padded to the longest, integers shaped like the leading axes. Each
-                clip then has the features that it has alone: it is padded at its own end. Those on a CPU are checked.
+            lengths: Number of samples of each clip in a batch that is padded to the longest one: integers shaped like
+                the leading axes. Each clip is then padded at its own end, so that it has the features that it has
+                alone. Lengths on a CPU are checked.
 
         Returns:
-            Features; with ``lengths`` also the frames of each clip, shaped like ``lengths``. Features beyond them are
-            zero.
+            Features. With ``lengths`` also the number of frames of each clip, shaped like ``lengths``; the features
+            beyond them are zero.
         """
 
     @abstractmethod
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return the frames of waveforms of ``lengths`` samples, an integer tensor of any shape; never negative."""
+        """Return the number of frames, 0 or more, for waveforms of ``lengths`` samples, an integer tensor."""
 
     @property
     @abstractmethod
     def first_frame_center(self) -> float:
-        """Place of the middle of the first frame in the waveform, in samples."""
+        """Position of the middle of the first frame in the waveform, in samples."""
 
     @property
     @abstractmethod
     def span(self) -> int:
-        """Samples of a waveform that a frame depends on."""
+        """Number of samples of the waveform that a frame depends on."""
 
     @abstractmethod
     def resume(
         self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Compute the features that a chunk of a longer waveform completes, from where the last chunk ended.
+        """Compute the features that the next chunk of a longer waveform completes.
 
-        `learnable_frontends.streaming.StreamingFrontend` does so for users, with its checks.
+        Most users want `learnable_frontends.streaming.StreamingFrontend`, which calls this method and checks its input.
 
         Args:
-            chunk: The next samples, ``(..., samples)``, of any number, none too. Frames start at the first one of all.
-            state: As the call for the chunk before returned it; ``None`` begins.
-            ends: Whether no more will come, so that nothing has to be waited for.
+            chunk: The next samples, ``(..., samples)``; their number may be zero. Frames start at the first sample of
+                the waveform.
+            state: The state that the call for the previous chunk returned; ``None`` for the first chunk.
+            ends: Whether this is the last chunk, so that no frame has to wait for later samples.
 
         Returns:
-            Features ``(..., n_filters, frames)``, often of no frames, and the state: tensors, numbers, dictionaries.
+            Features ``(..., n_filters, frames)``, often with no frames, and the new state, which consists of tensors,
+            numbers and dictionaries.
         """
 
     @property
     @abstractmethod
     def latency(self) -> int:
-        """Samples that must follow the last sample of a frame until `resume` can return the frame, at most.
+        """Largest number of samples that must follow the last sample of a frame before `resume` can return the frame.
 
         Raises:
-            ValueError: If features of a frame need the whole clip, so that there are no features of a stream.
+            ValueError: If the features of a frame depend on the whole clip, so that streams are not possible.
         """
 
     @property
     def bandwidths(self) -> Tensor:
         """Equivalent noise bandwidth of each filter in Hz, shape ``(n_filters,)``.
 
-        The width of the ideal band-pass filter with the same peak gain that lets the same power of white noise
-        through. It is measured on the response that every family has, so the values of all families compare.
+        It is the width of the ideal band-pass filter that has the same peak gain and passes the same power of white
+        noise. It is computed from the power response, so that values of different families can be compared.
         """
         n_fft = 2 ** math.ceil(math.log2(max(self.sample_rate, self.n_fft)))  # bins of at most 1 Hz
         response = self.power_response(n_fft)
@@ -122,14 +125,14 @@ class Frontend(ReadOnlySettings, ABC):
         return bandwidths
 
     def as_initialized(self) -> Self:
-        """Return a copy of this front-end with its filters as the constructor made them; all else is as it is.
+        """Return a copy of this front-end with the filters that the constructor made; everything else is unchanged.
 
         Example:
             >>> import torch
             >>> from learnable_frontends import CosGaussFilterbank
             >>> bank = CosGaussFilterbank(16000, n_filters=2, init=[500.0, 1000.0])
             >>> _ = torch.nn.init.zeros_(bank.raw_center)
-            >>> print([f"{center:.0f} Hz" for center in bank.as_initialized().center_frequencies])
+            >>> print([f"{f:.0f} Hz" for f in bank.as_initialized().center_frequencies])
             ['500 Hz', '1000 Hz']
         """
         start = copy.deepcopy(self)
@@ -140,17 +143,17 @@ class Frontend(ReadOnlySettings, ABC):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether `freeze` was called last: filters do not learn, and their response is kept."""
+        """Whether the filters are frozen: `freeze` was called, and `unfreeze` was not called after it."""
         inner = [module for module in self.modules() if isinstance(module, Frontend) and module is not self]
         return all(module.is_frozen for module in inner) if inner else self._frozen
 
     def freeze(self) -> Self:
-        """Fix the filters for deployment: their response is computed once and kept.
+        """Fix the filters, so that their response is computed once and cached.
 
-        The output stays what it is. Parameters of filters no longer ask for gradients; those of compression and
-        relevance heads are left as they are. The response is computed again when a parameter of a filter has another
-        value, place or type, so a frozen front-end may be loaded, moved and cast; it is not in the state dict. Inside
-        `torch.compile` it is a part of the graph.
+        The output does not change. Parameters of filters no longer require gradients; those of the compression and of
+        relevance heads are left as they are. The response is computed again if a parameter of a filter changes its
+        value, device or type, so a frozen front-end may be loaded, moved and cast. The response is not part of the
+        state dict. Inside `torch.compile` it is a part of the graph.
 
         Returns:
             The module itself.
@@ -165,7 +168,7 @@ class Frontend(ReadOnlySettings, ABC):
         return self._set_frozen(True)
 
     def unfreeze(self) -> Self:
-        """Let all filters learn again, and compute their response in each call.
+        """Make all filters learnable again, so that their response is computed in each call.
 
         Returns:
             The module itself.
@@ -182,13 +185,14 @@ class Frontend(ReadOnlySettings, ABC):
         return self
 
     def _after_freezing(self) -> None:
-        """Compute what is kept of frozen filters; front-ends without filters of their own have nothing to do."""
+        """Fill the cache of frozen filters. Front-ends without filters of their own have nothing to do."""
 
     def set_transform(self, transform: str) -> Self:
-        """Choose how spectra of frames are computed: by an FFT, or by matrix products for runtimes without a good one.
+        """Choose whether the spectra of frames are computed by an FFT or by matrix products.
 
-        In onnxruntime the operator for transforms is slow and inexact; matrix products agree with torch and are faster
-        there, and slower in torch itself (docs/guides/deploy.md has numbers). It is not in the state dict.
+        Matrix products are for runtimes without a good FFT. That of onnxruntime is slow and inexact; there, matrix
+        products are faster and agree with torch. In torch itself they are slower (:doc:`/guides/deploy` has numbers).
+        The choice is not part of the state dict.
 
         Args:
             transform: ``"fft"`` or ``"matmul"``.
@@ -197,13 +201,14 @@ class Frontend(ReadOnlySettings, ABC):
             The module itself.
 
         Raises:
-            ValueError: If ``transform`` is neither, or filters convolve (``padding="valid"``).
+            ValueError: If ``transform`` is neither of the two, or the filters convolve (``padding="valid"``).
 
         Example:
             >>> import torch
             >>> from learnable_frontends import CosGaussFilterbank
             >>> bank, waveform = CosGaussFilterbank(16000, 40), torch.randn(16000)
-            >>> torch.allclose(bank(waveform), bank.set_transform("matmul")(waveform), atol=1e-4)
+            >>> features = bank(waveform)
+            >>> torch.allclose(bank.set_transform("matmul")(waveform), features, atol=1e-4)
             True
         """
         if transform not in ("fft", "matmul"):
@@ -214,17 +219,17 @@ class Frontend(ReadOnlySettings, ABC):
         return self
 
     def _set_transform(self, transform: str) -> None:
-        """Take the choice of `set_transform`; front-ends without a transform of their own have nothing to do."""
+        """Apply the choice of `set_transform`. Front-ends without a transform of their own have nothing to do."""
 
     def param_groups(self, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
-        """Split the parameters for an optimizer.
+        """Return the parameters as groups for an optimizer.
 
-        Numbers of filters get ``frontend_lr``. Neither they nor other numbers behind a logit or a logarithm, as of a
-        learned compression, are decayed: decay would pull them to the middle of their range. Groups without
-        parameters are left out, so a fixed front-end returns none.
+        Parameters of filters get ``frontend_lr``. They and other parameters that stand for a logit or a logarithm, such
+        as those of a learned compression, get no weight decay, which would pull them to the middle of their range.
+        Groups without parameters are left out, so the list of a fixed front-end is empty.
 
         Args:
-            lr: Learning rate of everything but the filters (relevance heads, say).
+            lr: Learning rate of everything except the filters, such as relevance heads.
             frontend_lr: Learning rate of the filters' parameters. They are unit-free logits: a step of 0.01 moves a
                 center at the share ``p`` of the band by ``1 - p`` percent of its frequency.
 
@@ -232,11 +237,12 @@ class Frontend(ReadOnlySettings, ABC):
             Parameter groups ``"filters"``, ``"free"`` and ``"frontend"``, to be joined with those of the classifier.
 
         Raises:
-            TypeError: If a wrapper has replaced a parameter by something else, so that it cannot be found.
+            TypeError: If a wrapper has replaced a parameter with something else, so that it cannot be found.
 
         Example:
             >>> from learnable_frontends import PCEN, CosGaussFilterbank, MultiHeadRelevance
-            >>> frontend = MultiHeadRelevance(CosGaussFilterbank(16000, 40, compression=PCEN(40)))
+            >>> bank = CosGaussFilterbank(16000, 40, compression=PCEN(40))
+            >>> frontend = MultiHeadRelevance(bank)
             >>> groups = frontend.param_groups(lr=1e-3, frontend_lr=1e-2)
             >>> [(group["name"], group["lr"], group.get("weight_decay")) for group in groups]
             [('filters', 0.01, 0.0), ('free', 0.001, 0.0), ('frontend', 0.001, None)]

@@ -1,4 +1,4 @@
-"""Back from features to a waveform: to hear what a front-end keeps."""
+"""Reconstruction of a waveform from features, to listen to what a front-end keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learnable_frontends.frontend import Frontend
 
 __all__ = ["energies_of", "griffin_lim", "invert", "power_spectra"]
 
-MOMENTUM = 0.99  # of phases; Perraudin et al., for which 0 is Griffin's and Lim's own algorithm
+MOMENTUM = 0.99  # of the phases, after Perraudin et al.; 0 is the algorithm of Griffin and Lim itself
 UPDATES = 100  # of the power spectra
 
 
@@ -22,26 +22,26 @@ UPDATES = 100  # of the power spectra
 def invert(
     frontend: Frontend, features: Tensor, *, length: int | None = None, iterations: int = 32, seed: int = 0
 ) -> Tensor:
-    """Make a waveform whose features are as near to given ones as possible.
+    """Return a waveform whose features are as close as possible to given features.
 
-    Three things are lost on the way to features, and are estimated: what lies between filters, by the power spectra
-    that are nowhere negative and have these energies; the phase, by the algorithm of Griffin and Lim; and what the
-    compression takes for its floor, which becomes silence.
+    Three things are lost on the way to features, and are estimated here. The detail that filters blur over frequency
+    comes from nonnegative power spectra that have the given energies. The phase comes from the algorithm of Griffin and
+    Lim. What lies below the floor of the compression becomes silence.
 
     Args:
-        frontend: A filterbank that works by spectra, without ``inputs`` and ``frame_stages``; its compression is `Log`,
-            ``Decibels`` or ``torch.nn.Identity()``.
-        features: What it returned, or what a model made of it, shape ``(..., n_filters, frames)``.
-        length: Samples of the waveform; ``None`` for all that the frames cover.
-        iterations: Of the algorithm of Griffin and Lim.
-        seed: Of the phases that it starts with.
+        frontend: A filterbank with ``padding="full"`` if it has kernels, without ``inputs`` and ``frame_stages``. Its
+            compression must be `Log`, `Decibels` or ``torch.nn.Identity()``.
+        features: Features of this front-end, or a model's estimate of them, shape ``(..., n_filters, frames)``.
+        length: Number of samples of the waveform; ``None`` means all that the frames cover.
+        iterations: Number of iterations of the algorithm of Griffin and Lim.
+        seed: Seed of the phases that it starts with.
 
     Returns:
         Waveforms, shape ``(..., time)``.
 
     Raises:
-        TypeError: If ``frontend`` is not a front-end, or ``features`` not a floating-point tensor.
-        ValueError: If the front-end cannot be inverted, or the features do not have its filters.
+        TypeError: If ``frontend`` is not a front-end, or ``features`` is not a floating-point tensor.
+        ValueError: If the front-end cannot be inverted, or ``features`` has another number of filters.
 
     Example:
         >>> from learnable_frontends import MelFrontend
@@ -50,9 +50,9 @@ def invert(
         >>> again.shape, bool((mel(again) - mel(tone)).abs().mean() < 0.2)
         (torch.Size([16000]), True)
 
-    Source: Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984; with the momentum of
-    Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", 2013. Lee and Seung, "Algorithms for non-negative
-    matrix factorization", 2000, for the spectra.
+    Source: Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984, with the momentum of
+    Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", 2013. The spectra are estimated as in Lee and
+    Seung, "Algorithms for non-negative matrix factorization", 2000.
     """
     bank = _checked(frontend)
     floating_tensor("features", features)
@@ -66,10 +66,10 @@ def invert(
 
 
 def energies_of(compression: nn.Module, features: Tensor) -> Tensor:
-    """Undo a compression: features of any shape to energies, not negative.
+    """Return the nonnegative energies from which a compression made features of any shape.
 
     Raises:
-        ValueError: If it cannot be undone, as that of `PCEN`, which divides by what came before.
+        ValueError: If the compression cannot be undone. `PCEN` cannot, since it divides by a mean of earlier frames.
     """
     if type(compression) is nn.Identity:
         return features.clamp_min(0.0)
@@ -87,15 +87,17 @@ def energies_of(compression: nn.Module, features: Tensor) -> Tensor:
 
 
 def power_spectra(energies: Tensor, weights: Tensor) -> Tensor:
-    """Estimate power spectra, nowhere negative, from the energies of filters.
+    """Estimate nonnegative power spectra from the energies of filters.
+
+    The estimate starts from the pseudo-inverse of the weights, made positive. Multiplicative updates, which keep the
+    sign, bring its energies closer to the given ones.
 
     Args:
         energies: Shape ``(..., n_filters, frames)``, not negative.
-        weights: Of the bins of a spectrum in each filter, shape ``(n_filters, bins)``.
+        weights: Weight of each bin of a spectrum in each filter, shape ``(n_filters, bins)``.
 
     Returns:
-        Shape ``(..., frames, bins)``: what the pseudo-inverse of the weights gives, made positive, and then moved by
-        steps that keep the sign and come nearer to the energies.
+        Power spectra, shape ``(..., frames, bins)``.
     """
     wanted = energies.transpose(-1, -2)
     floor = 1e-12 * wanted.amax().clamp_min(1e-30)
@@ -111,14 +113,14 @@ def power_spectra(energies: Tensor, weights: Tensor) -> Tensor:
 def griffin_lim(
     bank: Filterbank, magnitudes: Tensor, *, length: int | None = None, iterations: int = 32, seed: int = 0
 ) -> Tensor:
-    """Make a waveform whose spectra, in the frames of a filterbank, have given magnitudes.
+    """Return a waveform whose spectra, in the frames of a filterbank, have magnitudes close to given ones.
 
     Args:
-        bank: The filterbank, for its frames, window and transform.
+        bank: The filterbank, which defines frames, window and transform.
         magnitudes: Shape ``(..., frames, n_fft // 2 + 1)``.
-        length: Samples of the waveform; ``None`` for all that the frames cover.
-        iterations: How often phases are taken from the waveform that the last ones gave.
-        seed: Of the phases that it starts with.
+        length: Number of samples of the waveform; ``None`` means all that the frames cover.
+        iterations: How many times a waveform is made from the current phases, and new phases are taken from it.
+        seed: Seed of the phases that it starts with.
 
     Returns:
         Waveforms, shape ``(..., time)``.
@@ -145,7 +147,7 @@ def griffin_lim(
 
 
 def _overlapped(bank: Filterbank, spectra: Tensor, window: Tensor, time: int) -> Tensor:
-    """Add up windowed frames of spectra, divide by the windows' squares, and cut the padding off."""
+    """Overlap and add the windowed frames of spectra, divide by the squared windows, and cut off the padding."""
     frames = torch.fft.irfft(spectra, n=bank.n_fft)[..., : len(window)] * window
     count, size = frames.shape[-2:]
     total = (count - 1) * bank.hop_length + size
@@ -162,7 +164,7 @@ def _overlapped(bank: Filterbank, spectra: Tensor, window: Tensor, time: int) ->
 
 
 def _least(bank: Filterbank) -> int:
-    """Return the fewest samples of which frames can be cut."""
+    """Return the smallest number of samples from which a frame can be cut."""
     return max(1, bank.framing.span - sum(bank.framing.padding), max(bank.framing.padding) + 1)
 
 
@@ -170,7 +172,8 @@ def _checked(frontend: Frontend) -> Filterbank:
     if not isinstance(frontend, Frontend):
         raise TypeError(f"frontend must be a Frontend such as MelFrontend, got {type(frontend).__name__}")
     if not isinstance(frontend, Filterbank):
-        raise ValueError(f"frontend must be a filterbank to be inverted, got {type(frontend).__name__} (one inside it)")
+        name = type(frontend).__name__
+        raise ValueError(f"frontend must be a filterbank to be inverted, got {name} (pass the filterbank inside it)")
     if getattr(frontend, "padding", None) == "valid":
         raise ValueError("frontend must have padding='full' to be inverted, got 'valid', which has no spectra")
     stages: Sequence[str] = [name for name in ("inputs", "frame_stages") if getattr(frontend, name) is not None]

@@ -1,4 +1,4 @@
-"""A Lightning callback that shows whether a front-end learns. Needs the extra ``[lightning]``."""
+"""A Lightning callback that shows whether a front-end learns. It needs the extra ``[lightning]``."""
 
 from __future__ import annotations
 
@@ -28,45 +28,48 @@ __all__ = ["FrontendMonitor"]
 
 
 class FrontendMonitor(Callback):
-    """Log how far filters move and how large their steps are, and draw them into TensorBoard.
+    """Log how far filters move and how large their steps are, and plot both in TensorBoard.
 
-    Numbers, once an epoch, to every logger: ``frontend/moved_bandwidths``, the median over the filters of the distance
-    from where each started, in its own bandwidth now, and ``frontend/moved_bandwidths_most``, the largest; and for each
-    parameter group of each optimizer the root mean square of its gradient and its step
-    (``filters/gradient``, ``filters/step``; `learnable_frontends.analysis.OptimizerMonitor`).
+    After each epoch the callback logs to every logger:
 
-    Pictures, into loggers that take figures: centers over the epochs so far, the distance that each filter moved,
-    responses, and the summed response before and now. The centers of past epochs are in the checkpoint, so that the
-    picture of a resumed run is whole.
+    - ``frontend/moved_bandwidths``, the median over the filters of the distance that each has moved from its start, in
+      units of its current bandwidth, and ``frontend/moved_bandwidths_most``, the largest distance;
+    - for each parameter group of each optimizer, the root mean square of its gradients and of its steps, such as
+      ``filters/gradient`` and ``filters/step`` (`learnable_frontends.analysis.OptimizerMonitor`).
+
+    Loggers that accept figures also get four plots: the centers over the epochs so far, the distance that each filter
+    has moved, the responses, and the summed response before training and now. The centers of past epochs are saved in
+    the checkpoint, so that the plots of a resumed run are complete.
 
     Args:
         frontend: Name of the module's attribute that holds the front-end; dots lead into submodules.
-        every: Epochs from picture to picture; 0 draws none.
+        every: Number of epochs from plot to plot; 0 means no plots.
 
     Raises:
         ValueError: If ``every`` is negative.
-        TypeError: In training, if the attribute is not a front-end.
+        TypeError: If the attribute is not a front-end when training starts.
 
     Example:
         >>> from lightning.pytorch import Trainer
-        >>> trainer = Trainer(callbacks=[FrontendMonitor("frontend", every=5)], logger=False, accelerator="cpu")
+        >>> monitor = FrontendMonitor("frontend", every=5)
+        >>> trainer = Trainer(callbacks=[monitor], logger=False, accelerator="cpu")
     """
 
     def __init__(self, frontend: str = "frontend", every: int = 1) -> None:
         if every < 0:
-            raise ValueError(f"every must be at least 0, got {every} (0 draws no pictures)")
+            raise ValueError(f"every must be at least 0, got {every} (0 means no plots)")
         self.frontend, self.every = frontend, every
         self.centers: list[Tensor] = []
         self._monitors: list[OptimizerMonitor] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the centers before training, and begin to watch the optimizers."""
+        """Store the centers before training, and start to watch the optimizers."""
         if not self.centers:
             self.centers.append(self._find(pl_module).center_frequencies.detach().cpu())
         self._monitors = [OptimizerMonitor(optimizer) for optimizer in trainer.optimizers]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log and draw an epoch."""
+        """Log the numbers of an epoch and draw its plots."""
         frontend = self._find(pl_module)
         self.centers.append(frontend.center_frequencies.detach().cpu())
         moved = movement(frontend).bandwidths.abs()
@@ -86,25 +89,25 @@ class FrontendMonitor(Callback):
             for name, figure in self.figures(trainer, pl_module):
                 for writer in writers:
                     writer.add_figure(name, figure, trainer.current_epoch)
-                pyplot.close(figure)  # not every logger does so
+                pyplot.close(figure)  # not every logger closes it
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop watching."""
+        """Stop watching the optimizers."""
         del trainer, pl_module
         for monitor in self._monitors:
             monitor.close()
         self._monitors = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the centers of the epochs so far, for a run that is resumed."""
+        """Return the centers of the epochs so far, for the checkpoint."""
         return {"centers": self.centers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore the centers of the epochs so far from a checkpoint."""
         self.centers = list(state_dict["centers"])
 
     def figures(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[str, Any]]:
-        """Draw the pictures of an epoch, each with its name; a subclass may add others."""
+        """Yield the plots of an epoch, each with its name. A subclass may add others."""
         del trainer
         frontend = self._find(pl_module)
         yield "frontend/centers", plot_center_history(torch.stack(self.centers))[0]

@@ -1,4 +1,4 @@
-"""Features of sound that has not ended: a front-end fed chunk by chunk."""
+"""Features of sound that arrives in chunks, computed as it arrives."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ __all__ = ["StreamingFrontend"]
 
 
 class StreamingFrontend(nn.Module):
-    """A front-end for sound that comes in chunks, for inference: no gradients.
+    """A front-end for sound that arrives in chunks. It is for inference: it computes no gradients.
 
-    Frames start at sample 0 of the stream. They are those of the offline call of the same front-end made with
-    ``center=False`` on the whole of it, up to rounding, however it is cut into chunks. What is held between chunks
-    is less than a frame of samples, the mean of `PCEN`, and for relevance heads ``2 * context`` frames of features:
-    it does not grow.
+    The first frame starts at sample 0 of the stream. However the sound is cut into chunks, the frames equal those of an
+    offline call on all of it, by the same front-end with ``center=False``, up to rounding. Memory does not grow:
+    between chunks, a stream holds less than a frame of samples, the mean of `PCEN`, and ``2 * context`` frames of
+    features for relevance heads.
 
-    The front-end is copied, and the copy frozen (`Frontend.freeze`), in evaluation mode: training the given one
-    further has no effect on the stream.
+    The stream uses a copy of the front-end, frozen (`Frontend.freeze`) and in evaluation mode, so that training the
+    original further has no effect on it.
 
-    A compression has to work frame by frame. `Log`, ``Decibels(top_db=None)`` and `torch.nn.Identity` do, and `PCEN`
-    keeps its mean. Any other module declares it by an attribute ``frame_by_frame = True``, of its class or its own.
+    The compression has to work frame by frame. `Log`, ``Decibels(top_db=None)`` and `torch.nn.Identity` do, and `PCEN`
+    carries its mean from chunk to chunk. Any other module that works frame by frame must have an attribute
+    ``frame_by_frame = True``, on its class or on itself.
 
     Args:
-        frontend: Any front-end; its ``center`` and ``pad_mode`` do not count.
+        frontend: Any front-end; its ``center`` and ``pad_mode`` are ignored.
 
     Attributes:
         frontend: The frozen copy.
 
     Shape:
-        - Input: a chunk ``(..., samples)``, floating point, of any number of samples, none too. The leading axes are
-          streams that run side by side; the first chunk fixes them.
-        - Output: the frames that are complete by then, ``(..., n_filters, frames)``, of the chunk's type; often none.
+        - Input: a chunk ``(..., samples)``, floating point, with any number of samples, including zero. The leading
+          axes are parallel streams; the first chunk determines them.
+        - Output: the frames that the chunk completes, ``(..., n_filters, frames)``, in the chunk's type; there may be
+          none.
 
     Raises:
-        TypeError: If ``frontend`` is not a front-end; or a chunk is not floating point or of another type than
-            the first.
-        ValueError: If the compression looks at a whole clip, or is not known to work frame by frame; or a chunk has
-            no time axis, or other leading axes or another device than the first.
+        TypeError: If ``frontend`` is not a front-end, or a chunk is not floating point or has another type than the
+            first one.
+        ValueError: If the compression needs a whole clip, or does not declare that it works frame by frame; or if a
+            chunk has no time axis, or is on another device or has other leading axes than the first one.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
@@ -54,7 +56,7 @@ class StreamingFrontend(nn.Module):
         >>> frontend, waveform = MultiHeadRelevance(bank, context=10), torch.randn(2, 16000)
         >>> stream = StreamingFrontend(frontend)
         >>> frames = [stream(chunk) for chunk in waveform.split(1000, dim=-1)]
-        >>> [part.shape[-1] for part in frames[:4]]  # heads wait for ten frames more
+        >>> [part.shape[-1] for part in frames[:4]]  # heads wait for ten more frames
         [0, 1, 6, 6]
         >>> features = torch.cat([*frames, stream.flush()], dim=-1)
         >>> torch.allclose(features, frontend(waveform), atol=1e-5)
@@ -65,25 +67,25 @@ class StreamingFrontend(nn.Module):
         super().__init__()
         if not isinstance(frontend, Frontend):
             raise TypeError(f"frontend must be a Frontend such as CosGaussFilterbank, got {type(frontend).__name__}")
-        _ = frontend.latency  # raises where features need a whole clip
+        _ = frontend.latency  # raises an error if features need a whole clip
         self.frontend = copy.deepcopy(frontend).freeze().requires_grad_(False)
         self.eval()
         self._state: dict[str, Any] | None = None
-        self._like: Tensor | None = None  # no samples of the streams: their type, device and leading axes
+        self._like: Tensor | None = None  # an empty tensor with the type, device and leading axes of the streams
 
     @property
     def latency(self) -> int:
-        """Samples that must follow the last sample of a frame until the frame comes out, at most.
+        """Largest number of samples that must follow the last sample of a frame before the frame is returned.
 
-        Without heads a frame comes out with the chunk that brings the last of its samples: the latency is 0. Heads add
-        ``context`` frames of look-ahead, or up to ``2 * context`` with ``gate="softmax"``, ``hop_length`` samples
-        each. What a chunk waits for itself to be full comes on top.
+        Without heads the latency is 0: a frame is returned for the chunk that contains its last sample. Heads look
+        ahead by ``context`` frames, or by up to ``2 * context`` with ``gate="softmax"``, of ``hop_length`` samples
+        each. The time that it takes to fill a chunk comes on top.
         """
         return self.frontend.latency
 
     @torch.no_grad()
     def forward(self, chunk: Tensor) -> Tensor:
-        """Take the next samples of each stream, ``(..., samples)``, and return the frames that they complete."""
+        """Return the frames that the next samples of each stream, ``(..., samples)``, complete."""
         self._check(chunk)
         features, self._state = self.frontend.resume(chunk, self._state)
         self._like = chunk[..., :0].clone()
@@ -91,15 +93,16 @@ class StreamingFrontend(nn.Module):
 
     @torch.no_grad()
     def flush(self) -> Tensor:
-        """End the streams: return the frames whose heads were waiting for more, and start anew.
+        """End the streams and return the frames whose heads were still waiting for later frames.
 
-        Heads see zeros beyond the end. Samples that do not fill a frame are dropped, as in the offline call.
+        Heads read zeros beyond the end. Samples that do not fill a frame are dropped, as in the offline call. The next
+        chunk starts new streams.
 
         Returns:
-            Shape ``(..., n_filters, frames)``.
+            Features, shape ``(..., n_filters, frames)``.
 
         Raises:
-            RuntimeError: If no chunk came since the start.
+            RuntimeError: If there was no chunk since the start.
         """
         if self._like is None:
             raise RuntimeError("flush must follow a chunk, got none since the start (there are no streams to end)")
@@ -108,7 +111,7 @@ class StreamingFrontend(nn.Module):
         return features
 
     def reset(self) -> None:
-        """Forget the streams: the next chunk starts new ones."""
+        """Discard the streams, so that the next chunk starts new ones."""
         self._state = self._like = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -138,7 +141,7 @@ class StreamingFrontend(nn.Module):
 
 
 def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Apply a function to each tensor of a stream's state."""
+    """Apply a function to every tensor in the state of a stream."""
     if isinstance(state, dict):
         return {name: _map(function, value) for name, value in state.items()}
     return function(state) if isinstance(state, Tensor) else state

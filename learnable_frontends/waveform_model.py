@@ -1,4 +1,4 @@
-"""A network with its front-end inside."""
+"""A network with a front-end inside it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ __all__ = ["WaveformModel"]
 
 
 class WaveformModel(nn.Module):
-    """A network that takes waveforms: a front-end, and the network behind it, which gets features as it wants them.
+    """A network that takes waveforms: a front-end, followed by a network that takes features in a layout of its own.
 
     Args:
         frontend: The front-end; `learnable_frontends.presets` has those of published models.
         model: The network.
-        frames_first: Whether it wants ``(batch, frames, n_filters)``; else ``(batch, n_filters, frames)``.
-        stack: Frames that it wants side by side as one; zeros fill the last. More than one needs ``frames_first``.
-        channels: Copies of the features on an axis after the batch, as image networks want them; 0 means no such axis.
-        keyword: Name of its argument for features; ``None`` means the first.
-        mask: Name of its argument for the frames that belong to each clip, ``(batch, frames)``, ones and zeros;
-            ``None`` means that it has none.
+        frames_first: Whether the network takes ``(batch, frames, n_filters)``, not ``(batch, n_filters, frames)``.
+        stack: Number of neighboring frames that are joined into one; zeros fill the last one. A number above 1 requires
+            ``frames_first``.
+        channels: Number of copies of the features on an axis after the batch, for image networks; 0 means no such axis.
+        keyword: Name of the network's argument for features; ``None`` means that features are its first argument.
+        mask: Name of the network's argument for the mask of the frames that belong to each clip, ``(batch, frames)``,
+            ones and zeros; ``None`` means that it takes no mask.
 
     Shape:
         - Input: waveforms ``(batch, time)``.
@@ -35,13 +36,15 @@ class WaveformModel(nn.Module):
 
     Raises:
         TypeError: If ``frontend`` is not a front-end, ``model`` is not a module, or a number is not whole.
-        ValueError: If a number breaks its rule.
+        ValueError: If a number is negative, or ``stack`` is above 1 without ``frames_first``.
 
     Example:
         >>> from torch import nn
         >>> from learnable_frontends import LearnableMelFilterbank
-        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-        >>> WaveformModel(LearnableMelFilterbank(16000, 64), network, channels=1)(torch.randn(2, 16000)).shape
+        >>> pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), pool, nn.Linear(4, 10))
+        >>> model = WaveformModel(LearnableMelFilterbank(16000, 64), network, channels=1)
+        >>> model(torch.randn(2, 16000)).shape
         torch.Size([2, 10])
     """
 
@@ -73,8 +76,8 @@ class WaveformModel(nn.Module):
 
         Args:
             waveform: Shape ``(batch, time)``.
-            lengths: Samples of each clip, integers of shape ``(batch,)``; ``None`` means all.
-            **others: Given to the network as they are: labels, say.
+            lengths: Number of samples of each clip, integers of shape ``(batch,)``; ``None`` means all.
+            **others: Arguments that are passed to the network unchanged, such as labels.
 
         Returns:
             What the network returns.
@@ -91,7 +94,7 @@ class WaveformModel(nn.Module):
         return self.model(**{self.keyword: features}, **others)
 
     def arrange(self, features: Tensor) -> Tensor:
-        """Return features ``(batch, n_filters, frames)`` as the network wants them."""
+        """Return features ``(batch, n_filters, frames)`` in the layout that the network takes."""
         if self.frames_first:
             features = self._filled(features).mT
         if self.stack > 1:
@@ -101,33 +104,34 @@ class WaveformModel(nn.Module):
         return features
 
     def param_groups(self, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
-        """Split the parameters for an optimizer, as `Frontend.param_groups`; the network's get ``lr``.
+        """Return the parameters as groups for an optimizer, as `Frontend.param_groups` does.
 
         Args:
-            lr: Learning rate of everything but the filters.
+            lr: Learning rate of everything except the filters, including the network.
             frontend_lr: Learning rate of the filters.
 
         Returns:
-            Parameter groups ``"filters"``, ``"free"`` and ``"frontend"``, which has the network.
+            Parameter groups ``"filters"``, ``"free"`` and ``"frontend"``; the last one includes the network.
 
         Example:
             >>> from torch import nn
             >>> from learnable_frontends import presets
             >>> model = WaveformModel(presets.panns(learn=True), nn.Linear(101, 1))
-            >>> [(group["name"], len(group["params"])) for group in model.param_groups(1e-4, frontend_lr=1e-2)]
+            >>> groups = model.param_groups(1e-4, frontend_lr=1e-2)
+            >>> [(group["name"], len(group["params"])) for group in groups]
             [('filters', 1), ('frontend', 2)]
         """
         return optimizer_groups(self, lr, frontend_lr)
 
     def _filled(self, features: Tensor) -> Tensor:
-        """Add frames of zeros, or of a mask, until ``stack`` divides their number."""
+        """Pad features or a mask with zeros until ``stack`` divides the number of frames."""
         return F.pad(features, (0, -features.shape[-1] % self.stack)) if self.stack > 1 else features
 
     def _mask(self, features: Tensor, counts: Tensor | None) -> Tensor:
         if counts is None:
             counts = torch.full((len(features),), features.shape[-1], device=features.device)
         mask = within(counts, features).long()
-        return self._filled(mask)[:, self.stack - 1 :: self.stack]  # stacked frames count if the last of them does
+        return self._filled(mask)[:, self.stack - 1 :: self.stack]  # joined frames count if the last of them does
 
     def extra_repr(self) -> str:
         """Return the settings for the module's printed form."""

@@ -237,7 +237,7 @@ def test_widths_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"^width must be 'spacing' or numbers, got 'erb' \(in periods\)$"):
         CosGaussFilterbank(8000, 3, width="erb")
     with pytest.raises(
-        ValueError, match=r"^width='spacing' must give widths between 0.1 and 100.0 periods, got \[0.00"
+        ValueError, match=r"^width='spacing' must lead to widths between 0.1 and 100.0 periods, got \[0.00"
     ):
         CosGaussFilterbank(8000, 1, init=[10.0], width="spacing")
 

@@ -214,7 +214,7 @@ def test_a_model_that_looks_at_its_numbers_is_refused(tmp_path):
         (heads, {"path": "a.bin"}, ValueError, "path must end in .pt2 or .onnx, got '.*a.bin' "),
         (heads, {"path": "a.pt2", "kind": "tflite"}, ValueError, "kind must be one of onnx, program, package, got 'tf"),
         (heads, {"path": "a.pt2", "kind": "onnx"}, ValueError, "path must end in .onnx with kind='onnx', got "),
-        (heads, {"path": "no/a.pt2"}, ValueError, "path must be in a folder that is there, got "),
+        (heads, {"path": "no/a.pt2"}, ValueError, "path must be in an existing folder, got "),
         (heads, {"seconds": 0}, ValueError, "seconds must be positive and finite, got 0"),
         (heads, {"tolerance": float("nan")}, ValueError, "tolerance must be positive and finite, got nan"),
         (heads, {"seconds": 1e-4}, ValueError, "waveform must have at least"),

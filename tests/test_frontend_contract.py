@@ -699,7 +699,7 @@ def test_invalid_settings_are_refused(family, settings, error, message):
             {"padding": "valid", "kernel_size": 129, "win_length": 128},
             ValueError,
             "kernel_size must be at most win_length=128 with padding='valid', got 129 "
-            "(no output would see the whole kernel; use padding='full')",
+            "(no output would cover the whole kernel; use padding='full')",
         ),
         ({"gain": "unit"}, ValueError, "gain must be 'raw' or 'peak', got 'unit'"),
         (

@@ -90,7 +90,7 @@ def test_a_monitor_logs_and_draws_what_filters_do(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_monitor_refuses_what_is_no_front_end(tmp_path):
-    with pytest.raises(ValueError, match=r"^every must be at least 0, got -1 \(0 draws no pictures\)$"):
+    with pytest.raises(ValueError, match=r"^every must be at least 0, got -1 \(0 means no plots\)$"):
         FrontendMonitor(every=-1)
     for name, what in (("frontend", "nothing"), ("front", "ModuleDict")):
         with pytest.raises(TypeError, match=f"^frontend must name a front-end in Model, got '{name}', {what}$"):

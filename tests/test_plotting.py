@@ -571,12 +571,12 @@ def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
         (
             lambda: plot_center_frequencies({"a": bank}, initial={"b": torch.ones(8)}),
             ValueError,
-            "initial must have labels and shapes out of {'a': (8,)}, got 'b' of shape (8,)",
+            "initial must have labels and shapes from {'a': (8,)}, got 'b' of shape (8,)",
         ),
         (
             lambda: plot_center_frequencies({"a": bank}, initial={"a": torch.ones(7)}),
             ValueError,
-            "initial must have labels and shapes out of {'a': (8,)}, got 'a' of shape (7,)",
+            "initial must have labels and shapes from {'a': (8,)}, got 'a' of shape (7,)",
         ),
         (lambda: plot_summed_response(bank), TypeError, "frontends must map labels to front-ends, got"),
         (lambda: plot_summed_response({}), ValueError, "frontends must have at least one front-end, got none"),
@@ -630,7 +630,7 @@ def test_wrong_arguments_are_named_with_rule_and_value(bank, heads, clip):
         (
             lambda: plot_mean_masks({"a": masks.mean(-1), "b": masks}, heads),
             ValueError,
-            f"means must have shape (8,), a weight a filter, got 'b' of shape (8, {frames})",
+            f"means must have shape (8,), one weight per filter, got 'b' of shape (8, {frames})",
         ),
         (
             lambda: plot_mean_masks({"a": masks.mean(-1)}, bank),

@@ -831,7 +831,7 @@ def test_if_the_hub_has_no_such_repository_the_error_says_that_there_is_no_folde
         raise error
 
     monkeypatch.setattr(sharing, "snapshot_download", snapshot_download)
-    with pytest.raises(FileNotFoundError, match=rf"there is no such folder, and the Hub did not .*: {error}") as caught:
+    with pytest.raises(FileNotFoundError, match=rf"there is no such folder, and the Hub raised .*: {error}") as caught:
         from_pretrained("owner/name")
     assert hub.download["repo_id"] == "owner/name"
     assert caught.value.__cause__ is error

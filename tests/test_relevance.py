@@ -504,7 +504,7 @@ def test_printed_form_shows_the_settings():
         ({"n_heads": 0}, ValueError, r"^n_heads must be at least 1, got 0$"),
         ({"context": -1}, ValueError, r"^context must be at least 0, got -1$"),
         ({"hidden": 0}, ValueError, r"^hidden must be at least 1, got 0$"),
-        ({"n_heads": 7}, ValueError, r"^n_heads must be at most n_filters=6, got 7 \(one head a filter\)$"),
+        ({"n_heads": 7}, ValueError, r"^n_heads must be at most n_filters=6, got 7 \(one head per filter\)$"),
         ({"first_layer": "rnn"}, ValueError, r"^first_layer must be 'linear' or 'conv', got 'rnn'$"),
         (
             {"first_layer": "conv", "context": 0},

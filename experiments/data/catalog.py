@@ -1,4 +1,4 @@
-"""The clips of a data set before they are decoded, and how those that cannot be used are told."""
+"""The clips of a data set before they are decoded, and how those that cannot be used are reported."""
 
 from __future__ import annotations
 

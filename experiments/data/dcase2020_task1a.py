@@ -1,7 +1,7 @@
 """TAU Urban Acoustic Scenes 2020 Mobile, the set of DCASE 2020 task 1A, as its authors distribute it.
 
-`experiments.data.download` gets both parts with soundata. Reading them is ours, since soundata checks neither scenes
-nor devices, and takes its list of clips from an index that generated sets are not in.
+`experiments.data.download` downloads both parts with soundata. They are read here, since soundata checks neither scenes
+nor devices, and takes its list of clips from an index that does not contain generated sets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sets that have a folder for each class, or a table: every sound below, and a count of what is none."""
+"""Sets with a folder for each class or a table of clips: all sound files, and a count of other files."""
 
 from __future__ import annotations
 

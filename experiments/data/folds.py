@@ -1,4 +1,4 @@
-"""Folds of a set that has no official ones: read from names or a table, or drawn, and checked before training."""
+"""Folds of a set without official ones: read from file names or a table, or drawn, and checked before training."""
 
 from __future__ import annotations
 

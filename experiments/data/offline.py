@@ -2,8 +2,8 @@
 
     python -m experiments.data.offline dcase2020_task1a ROOT OUT --yes
 
-It first prints how many clips and GiB it would write, and writes only with --yes. The same command resumes. OUT gets a
-table, augmented.csv (file, source, label, copy, test_fold), and a FLAC file for each copy.
+It first prints how many clips and GiB it would write, and writes only with --yes. Run the command again to resume it.
+OUT gets a table, augmented.csv (file, source, label, copy, test_fold), and a FLAC file for each copy.
 """
 
 from __future__ import annotations
@@ -162,13 +162,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path, help="folder of the data set")
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--test_fold", default="test", help="fold that is left alone (default: %(default)s)")
-    parser.add_argument("--copies", type=positive_int, default=5, help="of each training clip (default: %(default)s)")
-    parser.add_argument("--sample_rate", type=positive_int, default=44100, help="in Hz (default: %(default)s)")
-    parser.add_argument("--seed", type=not_negative_int, default=0, help="of all changes (default: %(default)s)")
     parser.add_argument(
-        "--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: one a core)"
+        "--copies", type=positive_int, default=5, help="copies of each training clip (default: %(default)s)"
     )
-    parser.add_argument("--yes", action="store_true", help="write")
+    parser.add_argument("--sample_rate", type=positive_int, default=44100, help="in Hz (default: %(default)s)")
+    parser.add_argument("--seed", type=not_negative_int, default=0, help="seed of all changes (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: one per core)"
+    )
+    parser.add_argument("--yes", action="store_true", help="write the files")
     options = vars(parser.parse_args(arguments))
     return command(lambda: write_copies(**options), "experiments.data.offline")
 

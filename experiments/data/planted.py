@@ -1,8 +1,8 @@
-"""Sounds whose answer is known: the class is told by one narrow band, at a frequency where mel filters are wide.
+"""Synthetic sounds whose class depends on one narrow band, at a frequency where mel filters are wide.
 
-Each clip has noise in several narrow bands, and each band is modulated in level at one of four rates. The rate of one
-band, the target, is the class; those of the others are drawn at random. A filter that is narrow enough and in the right
-place hears the target alone. One that takes several bands hears their mixture.
+Each clip has noise in several narrow bands, and the level of each band is modulated at one of four rates. The rate of
+one band, the target, is the class; the other rates are drawn at random. A filter that is narrow enough and in the right
+place contains the target alone, and a wider filter contains a mixture of bands.
 """
 
 from __future__ import annotations

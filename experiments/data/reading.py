@@ -1,4 +1,4 @@
-"""The one reader of sound files: mono, one rate, in blocks, whatever libsndfile decodes; what is broken is refused."""
+"""The only reader of sound files: mono, at one rate, in blocks, any format of libsndfile; broken files are refused."""
 
 from __future__ import annotations
 

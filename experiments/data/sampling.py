@@ -1,4 +1,4 @@
-"""Which clips a training process sees, in which order: the same in every run, and for any number of processes."""
+"""Which clips a training process uses, in which order: the same in every run, and for any number of processes."""
 
 from __future__ import annotations
 

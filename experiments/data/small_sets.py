@@ -115,10 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one = sets.add_parser(name)
         one.set_defaults(make=make)
         one.add_argument("root", type=Path, help="folder to make the set in")
-        one.add_argument(f"--{count}", type=positive_int, default=1, help=f"of each {of} (default: %(default)s)")
+        one.add_argument(
+            f"--{count}", type=positive_int, default=1, help=f"number for each {of} (default: %(default)s)"
+        )
         one.add_argument("--seconds", type=positive, default=seconds, help="longest clip (default: %(default)s)")
-        one.add_argument("--seed", type=not_negative_int, default=0, help="of all sounds (default: %(default)s)")
-    one.add_argument("--blind", type=Path, help="folder of an evaluation set to make too, without labels")
+        one.add_argument("--seed", type=not_negative_int, default=0, help="seed of all sounds (default: %(default)s)")
+    one.add_argument("--blind", type=Path, help="folder for an additional evaluation set without labels")
     options = vars(parser.parse_args(arguments))
     make = options.pop("make")
 

@@ -1,4 +1,4 @@
-"""Spectrum correction: a filter that gives recordings of other devices the average spectrum of a reference device."""
+"""Spectrum correction: a filter that matches the average spectrum of other devices to that of a reference device."""
 
 from __future__ import annotations
 

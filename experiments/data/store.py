@@ -1,4 +1,4 @@
-"""Clips as mono waveforms at one rate: decoded once, checked, known by their content, and read from one file."""
+"""Clips as mono waveforms at one rate: decoded once, checked, identified by their content, and read from one file."""
 
 from __future__ import annotations
 

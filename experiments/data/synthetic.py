@@ -1,7 +1,7 @@
-"""Ten synthetic urban sound classes, named after UrbanSound8K's: deterministic, varied, no files needed.
+"""Ten synthetic classes of urban sounds, named after those of UrbanSound8K: deterministic, and made without any files.
 
-Every clip draws its own pitch, timing, timbre and level, lies in colored background noise at a random signal-to-noise
-ratio, and has a quieter sound of another class in it.
+Pitch, timing, timbre and level are drawn for every clip. Each clip has colored background noise at a random
+signal-to-noise ratio, and a quieter sound of another class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """UrbanSound8K as its authors distribute it: ``metadata/UrbanSound8K.csv`` and ``audio/fold1`` to ``audio/fold10``.
 
-`experiments.data.download` gets it with soundata. Reading it is ours, since soundata checks neither folds nor classes,
-stops at the first row that it cannot parse, and takes its list of clips from an index that generated sets are not in.
+`experiments.data.download` downloads it with soundata. It is read here, since soundata checks neither folds nor
+classes, stops at the first row that it cannot parse, and takes its list of clips from an index without generated sets.
 """
 
 from __future__ import annotations

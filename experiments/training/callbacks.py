@@ -1,4 +1,4 @@
-"""What a run keeps while it trains, so that a kill costs one epoch at most, and what it leaves when it is tested."""
+"""The files that a run writes in training, so that an interruption costs one epoch at most, and after its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of an optimiser in units of what filters let through, not of their free parameters."""
+"""Steps of an optimizer in units of the responses of filters, not of their free parameters."""
 
 from __future__ import annotations
 

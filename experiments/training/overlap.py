@@ -1,4 +1,4 @@
-"""How alike neighboring filters are: a measure, and a term of the loss that keeps filters apart."""
+"""The similarity of neighboring filters: a measure of it, and a term of the loss that keeps filters apart."""
 
 from __future__ import annotations
 

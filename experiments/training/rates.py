@@ -1,4 +1,4 @@
-"""Learning rates over a training, and when filters, relevance heads and network learn."""
+"""Schedules of learning rates, and when filters, relevance heads and network learn."""
 
 from __future__ import annotations
 

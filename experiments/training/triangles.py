@@ -1,4 +1,4 @@
-"""A control: `LearnableMelFilterbank` with triangles in place of Gaussians, as mel's filters are."""
+"""A control: `LearnableMelFilterbank` with triangles instead of Gaussians, like the filters of mel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where classes differ and which bank to take; what was learned: how far filters moved, steps, where masks vary."""
+"""Analysis before training (where classes differ, which filterbank to take) and after it (what was learned)."""
 
 from learnable_frontends.analysis.information import BandInformation, band_information
 from learnable_frontends.analysis.masks import MaskStatistics, mask_statistics

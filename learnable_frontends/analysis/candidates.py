@@ -1,4 +1,4 @@
-"""The banks that a probe compares, and what it takes of their features: two numbers a filter and clip."""
+"""The filterbanks that a probe compares, and the two statistics that it computes for each filter and clip."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ MEL, INFORMED = "mel", "information"
 
 
 class Kind(NamedTuple):
-    """A bank to try, by what it differs in from others."""
+    """The properties in which the filterbanks of a probe differ."""
 
     scale: str
     n_filters: int
     win_length: int
 
     def build(self, sample_rate: float, hop_length: int, known: BandInformation) -> ResponseFilterbank:
-        """Make the bank; ``known`` places its filters if its scale is the information."""
+        """Make the filterbank; ``known`` places its filters if its scale is ``"information"``."""
         options: dict[str, Any] = {"win_length": self.win_length, "hop_length": hop_length}
         if self.scale == MEL:
-            with warnings.catch_warnings():  # filters without a bin: one transform is for all, and long enough
+            with warnings.catch_warnings():  # of filters without a bin; the transform used for all banks is long enough
                 warnings.simplefilter("ignore")
                 return MelFrontend(sample_rate, self.n_filters, **options)
         init = known.centers(self.n_filters) if self.scale == INFORMED else self.scale
         return GaussianFilterbank(sample_rate, self.n_filters, init=init, **options)
 
     def code(self, sample_rate: float, hop_length: int, known: BandInformation) -> str:
-        """Return the bank as a line of Python."""
+        """Return the line of Python that makes the filterbank."""
         options = f"{sample_rate:g}, {self.n_filters}, win_length={self.win_length}, hop_length={hop_length}"
         if self.scale == MEL:
             return f"MelFrontend({options})"
@@ -45,7 +45,7 @@ class Kind(NamedTuple):
 
 
 class _Together(ResponseFilterbank):
-    """Banks with the same frames, one below the other: their spectra are made once."""
+    """Several filterbanks with the same frames as one, so that spectra are computed once for all of them."""
 
     centers_ascend = False
 
@@ -62,7 +62,7 @@ class _Together(ResponseFilterbank):
         return torch.cat([bank.center_frequencies for bank in self._all()])
 
     def response(self, frequencies: Tensor) -> Tensor:
-        """Responses of all banks."""
+        """Return the responses of all banks, one bank after the other."""
         return torch.cat([bank.response(frequencies) for bank in self._all()])
 
     def _all(self) -> list[ResponseFilterbank]:
@@ -71,7 +71,7 @@ class _Together(ResponseFilterbank):
 
 @torch.no_grad()
 def statistics(waveforms: Sequence[Tensor] | Tensor, banks: Sequence[ResponseFilterbank]) -> list[Tensor]:
-    """Mean and deviation over the frames of each clip of each filter: of each bank ``(clips, 2 * n_filters)``."""
+    """Return for each bank the mean and deviation of each filter over a clip's frames, ``(clips, 2 * n_filters)``."""
     together = _Together(banks).eval()
     together.freeze()
     parts = []

@@ -1,4 +1,4 @@
-"""A linear classifier of clips, and the clips that it is trained and tested on."""
+"""A linear classifier of clips, and the splits into clips for training and for test."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EXTRA = 'learnable_frontends.analysis.probe needs scikit-learn: pip install "lea
 
 
 def classified(values: Tensor, codes: Tensor, training: Tensor, test: Tensor) -> Tensor:
-    """Train linear discriminants on some clips, and return which of others they classify right."""
-    from sklearn.covariance import ledoit_wolf  # that of a class, as in its discriminants, takes a fit for each class
+    """Train linear discriminants on the training clips, and return for each test clip whether its class is right."""
+    from sklearn.covariance import ledoit_wolf  # one fit for all classes; scikit-learn's discriminants fit each class
 
     known, own = values[training], codes[training]
     counts = own.bincount(minlength=int(codes.max()) + 1).double()[:, None]
@@ -30,26 +30,26 @@ def classified(values: Tensor, codes: Tensor, training: Tensor, test: Tensor) ->
 
 
 def draw_splits(codes: Tensor, sources: Tensor, folds: int, repeats: int, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Draw training and test clips, all folds of each repeat; every class is in each training."""
+    """Draw training and test clips for every fold of each repeat; every class has clips in every training set."""
     try:
         from sklearn.model_selection import StratifiedGroupKFold
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{EXTRA} (no module named {error.name})", name=error.name) from error
     of_class = [len(sources[codes == code].unique()) for code in range(int(codes.max()) + 1)]
     if min(of_class) < 2:
-        raise ValueError("groups must be two or more of each class, since a class is not learned where it is held out")
+        raise ValueError("groups must be two or more for each class, since a class that is held out cannot be learned")
     found = []
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(min(folds, *of_class), shuffle=True, random_state=seed + repeat)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes with fewer clips than folds: groups are what is counted
+            warnings.simplefilter("ignore")  # of classes with fewer clips than folds: the number of groups matters here
             drawn = list(splitter.split(codes.numpy(), codes.numpy(), sources.numpy()))
         found += [(torch.from_numpy(training), torch.from_numpy(test)) for training, test in drawn]
     return found
 
 
 def number_sources(groups: Sequence[Hashable] | None, codes: Tensor) -> Tensor:
-    """Return the source of each clip as a number."""
+    """Return a number for the source of each clip."""
     if groups is None:
         return torch.arange(len(codes))
     names = groups.tolist() if isinstance(groups, Tensor) else list(groups)

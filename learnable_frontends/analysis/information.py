@@ -1,4 +1,4 @@
-"""Where in frequency the classes of labelled clips differ, and filters placed by it."""
+"""Where in frequency the classes of labeled clips differ, and filters that are placed accordingly."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from learnable_frontends.filterbanks import MelFrontend
 
 __all__ = ["BandInformation", "band_information", "check_clips", "clip_energies", "equal_clips", "of_classes"]
 
-LEAST = 0.02  # of the highest ratio: what the density of filters counts where classes do not differ
-AT_ONCE = 2**18  # samples that are transformed together: their spectra stay in the caches of a processor
+LEAST = 0.02  # share of the highest ratio that is assumed where classes do not differ, so that some filters go there
+AT_ONCE = 2**18  # samples that are transformed together: their spectra stay in the cache of a processor
 
 
 class BandInformation(NamedTuple):
     """Where in frequency classes differ; both tensors are float64, of shape ``(bins,)``.
 
     Attributes:
-        frequencies: In Hz, from 0 to half of the sample rate.
-        ratio: Variance of log energies between classes over that within them: 0 where knowing the class tells nothing
-            of the energy, 1 where it explains half of it.
+        frequencies: Frequencies in Hz, from 0 to half of the sample rate.
+        ratio: Variance of log energies between classes divided by the variance within classes. It is 0 where the class
+            explains nothing of the variance, and 1 where it explains half of it.
     """
 
     frequencies: Tensor
     ratio: Tensor
 
     def centers(self, n_filters: int, *, f_min: float = 0.0, f_max: float | None = None) -> Tensor:
-        """Place filters by the geometric mean of mel's density and the ratio, for the argument ``init`` of a bank.
+        """Return centers for the argument ``init`` of a filterbank, closer together where classes differ more.
+
+        The density of centers is the geometric mean of the density of the mel scale and the ratio.
 
         Args:
             n_filters: Number of filters.
@@ -38,11 +40,11 @@ class BandInformation(NamedTuple):
             f_max: Upper end of the band in Hz; ``None`` means half of the sample rate.
 
         Returns:
-            Frequencies in Hz, ascending, inside the band, shape ``(n_filters,)``, float64.
+            Centers in Hz, ascending, inside the band, shape ``(n_filters,)``, float64.
 
         Raises:
             TypeError: If an argument is not a number.
-            ValueError: If ``f_min`` and ``f_max`` are not in ascending order inside the band of the ratio.
+            ValueError: If not ``0 <= f_min < f_max <= sample_rate / 2``.
 
         Example:
             >>> flat = BandInformation(torch.linspace(0, 8000, 257), torch.ones(257))
@@ -60,7 +62,7 @@ class BandInformation(NamedTuple):
         ratio = _interpolate(grid, self.frequencies.double(), self.ratio.double())
         largest = float(ratio.max())
         ratio = ratio.clamp_min(LEAST * largest) if largest > 0 else torch.ones_like(ratio)
-        density = (ratio / (700 + grid)).sqrt()  # that of mel is one over 700 Hz plus the frequency
+        density = (ratio / (700 + grid)).sqrt()  # the mel scale has a density of 1 / (700 Hz + frequency)
         filled = torch.cat([density.new_zeros(1), ((density[1:] + density[:-1]) / 2).cumsum(0)])
         shares = torch.arange(1, n_filters + 1, dtype=torch.float64) / (n_filters + 1)
         return _interpolate(shares * filled[-1], filled, grid)
@@ -75,34 +77,36 @@ def band_information(
     hop_length: int | None = None,
     offset: float = 1e-3,
 ) -> BandInformation:
-    """Measure at each frequency how much of the variance of a clip's log energy its class explains.
+    """Measure at each frequency how much of the variance of the clips' log energies is explained by their classes.
 
     The log energy of a clip is the mean over its frames. The variances are those of an analysis of variance with one
-    random factor, so that the ratio of many clips does not grow with the number of classes, and is 0 on average where
-    classes are alike; it is then averaged over one equivalent rectangular bandwidth of hearing, and cut at 0.
+    random factor. With many clips the ratio therefore does not grow with the number of classes, and it is 0 on average
+    where classes do not differ. It is then averaged over one equivalent rectangular bandwidth of hearing, and negative
+    values become 0.
 
     Args:
-        waveforms: Clips as float tensors of shape ``(time,)``, of any lengths; or one tensor ``(clips, time)``. Levels
-            count: scale them as for training.
+        waveforms: Clips as floating-point tensors of shape ``(time,)``, of any lengths, or one tensor
+            ``(clips, time)``. Scale them as for training, since their levels matter.
         labels: Class of each clip.
         sample_rate: Samples per second.
         win_length: Samples per frame; ``None`` means 25 ms.
         hop_length: Samples from frame to frame; ``None`` means half a frame.
-        offset: Added to energies before the logarithm.
+        offset: Number that is added to energies before the logarithm.
 
     Returns:
         Frequencies and ratios, computed on the CPU.
 
     Raises:
         TypeError: If ``waveforms`` are not floating-point tensors.
-        ValueError: If there is not a label for each clip, fewer than two classes, or a class with one clip only.
+        ValueError: If there is not one label for each clip, there are fewer than two classes, or a class has only one
+            clip.
 
     Example:
-        >>> time = torch.arange(8000) / 16000  # bins are 16 Hz apart, and a bandwidth of hearing is 350 Hz there
         >>> _ = torch.manual_seed(0)
+        >>> tone = torch.sin(2 * torch.pi * 3000 * torch.arange(8000) / 16000)
         >>> labels = [i % 2 for i in range(20)]
-        >>> clips = [torch.randn(8000) + label * torch.sin(2 * torch.pi * 3000 * time) for label in labels]
-        >>> found = band_information(clips, labels, 16000)
+        >>> clips = [torch.randn(8000) + label * tone for label in labels]
+        >>> found = band_information(clips, labels, 16000)  # averages over 350 Hz there
         >>> print(f"{found.frequencies[found.ratio.argmax()]:.0f} Hz")
         2906 Hz
 
@@ -122,7 +126,7 @@ def clip_energies(
     hop_length: int | None,
     offset: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
-    """Return the log energies of clips, ``(clips, bins)``, means over their frames, and the frequencies of the bins."""
+    """Return the log energies of clips, ``(clips, bins)``, averaged over frames, and the frequencies of the bins."""
     win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
     hop_length = max(1, win_length // 2) if hop_length is None else hop_length
     n_fft = 2 << (win_length - 1).bit_length()
@@ -136,12 +140,12 @@ def clip_energies(
 
 
 def of_classes(energies: Tensor, codes: Tensor, frequencies: Tensor) -> BandInformation:
-    """Return the information of the log energies of clips whose classes are ``codes``, numbers from 0."""
+    """Return the information of log energies of clips, whose classes are the numbers ``codes``, from 0."""
     return BandInformation(frequencies, _over_bandwidths(frequencies, _variance_ratio(energies, codes)))
 
 
 def check_clips(waveforms: Sequence[Tensor] | Tensor, labels: Sequence[Hashable]) -> Tensor:
-    """Check clips and labels, and return the class of each clip as a number, in the order in which classes come."""
+    """Check clips and labels, and return a number for the class of each clip, in the order of first appearance."""
     for i, waveform in enumerate(waveforms):
         floating_tensor(f"waveforms[{i}]", waveform)
         if waveform.dim() != 1 or not waveform.numel():
@@ -158,7 +162,7 @@ def check_clips(waveforms: Sequence[Tensor] | Tensor, labels: Sequence[Hashable]
 
 
 def equal_clips(waveforms: Sequence[Tensor] | Tensor) -> Iterator[Tensor]:
-    """Yield clips in their order, ``(batch, time)`` on the CPU: neighbors of equal length together, up to a limit."""
+    """Yield clips in order, as batches ``(batch, time)`` on the CPU of neighbors of equal length, up to a limit."""
     batch: list[Tensor] = []
     for waveform in waveforms:
         if batch and (len(waveform) != len(batch[0]) or (len(batch) + 1) * len(waveform) > AT_ONCE):
@@ -170,20 +174,20 @@ def equal_clips(waveforms: Sequence[Tensor] | Tensor) -> Iterator[Tensor]:
 
 
 def _variance_ratio(values: Tensor, codes: Tensor) -> Tensor:
-    """Variance between classes over that within, of ``(clips, bins)``: without bias, so it can be negative."""
+    """Return the variance between over that within classes, of ``(clips, bins)``; unbiased, so it may be negative."""
     counts = codes.bincount().double()[:, None]
     sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, codes, values)
     means, mean = sums / counts, values.mean(0)
     total, classes = len(values), len(counts)
     within = (values - means[codes]).square().sum(0) / (total - classes)
     between = (counts * (means - mean).square()).sum(0) / (classes - 1)
-    typical = (total - float(counts.square().sum()) / total) / (classes - 1)  # clips of a class
+    typical = (total - float(counts.square().sum()) / total) / (classes - 1)  # clips per class
     tiny = torch.finfo(torch.float64).tiny
     return (between - within) / typical / within.clamp_min(tiny)
 
 
 def _over_bandwidths(frequencies: Tensor, values: Tensor) -> Tensor:
-    """Mean over one equivalent rectangular bandwidth around each frequency, at least 0."""
+    """Return the mean over one equivalent rectangular bandwidth around each frequency, or 0 if it is negative."""
     half = (24.7 * (0.00437 * frequencies + 1) / 2).clamp_min(float(frequencies[1]) / 2)
     step = float(frequencies[1])
     borders = torch.cat([frequencies - step / 2, frequencies[-1:] + step / 2])

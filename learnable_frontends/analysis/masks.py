@@ -1,4 +1,4 @@
-"""How far relevance masks are from constant, and where they vary: between bands, between clips, over time."""
+"""How far relevance masks are from constant, and in what they vary: between bands, between clips, over time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["MaskStatistics", "mask_statistics"]
 
 
 class MaskStatistics(NamedTuple):
-    """How the masks of one head vary; standard deviations, in units of the weight.
+    """How the masks of one head vary: standard deviations, in units of the weight.
 
     Attributes:
         mean: Mean weight of all bins.
         total: Standard deviation of all bins: ``total**2 == between_bands**2 + between_clips**2 + within_clip**2``.
-        between_bands: Of the means of the bands. It is a fixed gain for each band, which the next layer can undo.
-        between_clips: Of a band's means of the clips: a gain for each band and clip.
-        within_clip: Of a band over the frames of a clip.
+        between_bands: Standard deviation of the means of the bands, which are a fixed gain for each band. The next
+            layer can undo it.
+        between_clips: Standard deviation of the means of the clips within a band: a gain for each band and clip.
+        within_clip: Standard deviation over the frames of a clip within a band.
     """
 
     mean: float
@@ -35,34 +36,38 @@ class MaskStatistics(NamedTuple):
 def mask_statistics(masks: Tensor, parts: Sequence[Sequence[int]]) -> list[MaskStatistics]:
     """Measure for each head how far its masks are from constant, and in what they vary.
 
-    A head with a flat mask has learned nothing, and one whose mask varies only between bands has learned little: a
-    fixed gain for each band is undone exactly by a normalization of each filter, or taken into the weights of a layer
-    that has one for each filter. Gains that differ from clip to clip, and weights that differ over a clip, are what
-    such a layer cannot have without the head. An untrained head is not flat either, since its mask follows its
-    features: compare with one on the same features.
+    A head with a constant mask has learned nothing, and one whose mask varies only between bands has learned little: a
+    normalization of each filter undoes a fixed gain for each band exactly, and a layer with a weight for each filter
+    can absorb it. What such a layer cannot do without the head is to vary gains from clip to clip, or over a clip. The
+    mask of an untrained head is not constant either, since it depends on the features, so compare a trained head with
+    an untrained one on the same features.
 
     Args:
-        masks: Weights of clips of one length, shape ``(..., n_filters, frames)``; one clip has no leading axes.
-        parts: Indices of the filters of each head, as `RelevanceWeighting` gives them in ``parts``.
+        masks: Weights of clips of equal length, shape ``(..., n_filters, frames)``; one clip has no leading axes.
+        parts: Indices of the filters of each head: the attribute ``parts`` of `RelevanceWeighting`.
 
     Returns:
-        One `MaskStatistics` a head, computed in float64. Every deviation is 0 for a constant mask, and the total is at
-        most 0.5 for weights in (0, 1).
+        One `MaskStatistics` for each head, computed in float64. Every deviation is 0 for a constant mask, and the total
+        is at most 0.5 for weights in (0, 1).
 
     Raises:
-        TypeError: If ``masks`` is not floating point, or an index is not whole.
-        ValueError: If ``masks`` has no clip, filter or frame, or ``parts`` is not lists of filters, each once.
+        TypeError: If ``masks`` is not floating point, or an index is not a whole number.
+        ValueError: If ``masks`` has no clip, filter or frame, or ``parts`` is not a list of nonempty lists of filters,
+            each filter once.
 
     Example:
-        >>> gains = torch.tensor([0.2, 0.4, 0.9, 0.9])[:, None].expand(3, 4, 100)  # two heads, fixed gains
-        >>> first, second = mask_statistics(gains, parts=[[0, 1], [2, 3]])
-        >>> f"{first.mean:.2f} {first.total:.2f} {first.between_bands:.2f} {first.between_clips} {first.within_clip}"
-        '0.30 0.10 0.10 0.0 0.0'
+        >>> gains = torch.tensor([0.2, 0.4, 0.9, 0.9])  # of four filters and two heads
+        >>> masks = gains[:, None].expand(3, 4, 100)
+        >>> first, second = mask_statistics(masks, parts=[[0, 1], [2, 3]])
+        >>> f"{first.mean:.2f} {first.total:.2f} {first.between_bands:.2f}"
+        '0.30 0.10 0.10'
+        >>> first.between_clips, first.within_clip
+        (0.0, 0.0)
         >>> f"{second.mean:.2f} {second.total}"
         '0.90 0.0'
     """
     if not masks.is_floating_point():
-        raise TypeError(f"masks must be a floating-point tensor, got {masks.dtype} (weights, as masks() gives them)")
+        raise TypeError(f"masks must be a floating-point tensor, got {masks.dtype} (weights, as masks() returns them)")
     if masks.dim() < 2 or masks.numel() == 0:
         raise ValueError(
             f"masks must have shape (..., n_filters, frames), none of them 0, got shape {tuple(masks.shape)}"
@@ -83,9 +88,9 @@ def _check_parts(parts: Sequence[Sequence[int]], n_filters: int) -> list[list[in
 
 
 def _statistics(masks: Tensor) -> MaskStatistics:
-    """Statistics of one head's masks, ``(clips, filters, frames)``."""
+    """Return the statistics of one head's masks, ``(clips, filters, frames)``."""
     first = masks[:1, :, :1]
-    offsets = masks - first  # exactly zero where a band never varies, so that rounding cannot look like variation
+    offsets = masks - first  # exactly zero if a band never varies, so that rounding is not mistaken for variation
     of_clips = offsets.mean(-1, keepdim=True)
     of_bands = of_clips.mean(0, keepdim=True)
     bands = first + of_bands

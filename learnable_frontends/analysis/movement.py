@@ -15,14 +15,14 @@ __all__ = ["Movement", "movement"]
 
 
 class Movement(NamedTuple):
-    """How far each filter moved; every tensor has shape ``(n_filters,)`` and positive shifts are upwards.
+    """How far each filter moved. Every tensor has shape ``(n_filters,)``, and positive shifts are upward.
 
     Attributes:
-        initial: Center as constructed, in Hz.
+        initial: Center after construction, in Hz.
         current: Center now, in Hz.
         hz: Shift in Hz.
-        bandwidths: Shift in the filter's own bandwidth as it is now (`Frontend.bandwidths`).
-        erb: Shift on the ERB-rate scale, in its steps: one is about a critical band of human hearing.
+        bandwidths: Shift in units of the filter's current bandwidth (`Frontend.bandwidths`).
+        erb: Shift in steps of the ERB-rate scale; one step is about one critical band of human hearing.
     """
 
     initial: Tensor
@@ -34,14 +34,15 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def movement(frontend: Frontend) -> Movement:
-    """Measure for each filter how far its center moved from where the constructor put it.
+    """Measure how far the center of each filter has moved from where the constructor put it.
 
-    Filters are told apart by their order, as everywhere: of two that pass each other, each counts as having stopped
-    where the other one did. Loading a state does not change where filters started, so a module built with the
-    arguments of the training gives the movement of that training.
+    Filters are identified by their order: if two filters pass each other, each counts as having stopped where the other
+    one did. Loading a state does not change where filters started, so the movement of a past training can be measured
+    on a module that is built with the same arguments and loaded with the trained state.
 
     Args:
-        frontend: Any front-end. A fixed one has moved by zero; the filters inside of `MultiHeadRelevance` count.
+        frontend: Any front-end. The shifts of a fixed one are zero; for `MultiHeadRelevance` they are those of the
+            filters inside it.
 
     Returns:
         The shifts, detached, computed in float64 on the CPU.
@@ -55,7 +56,7 @@ def movement(frontend: Frontend) -> Movement:
         ['0 Hz', '91 Hz', '0 Hz']
     """
     start, now = (module.to("cpu", torch.float64) for module in (frontend.as_initialized(), copy.deepcopy(frontend)))
-    # A front-end without parameters has no type of its own.
+    # Without parameters there is nothing to cast, and the centers have the default type.
     initial, current = start.center_frequencies.double(), now.center_frequencies.double()
     shift = current - initial
     erb = hz_to_scale(current, "erb") - hz_to_scale(initial, "erb")

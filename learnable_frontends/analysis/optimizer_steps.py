@@ -14,12 +14,12 @@ __all__ = ["GroupSteps", "OptimizerMonitor"]
 
 
 class GroupSteps(NamedTuple):
-    """Root mean square over the parameters of a group and the steps that were watched.
+    """Root mean squares over the parameters of a group and over the steps that were watched.
 
     Attributes:
-        gradient: Of the gradient that the optimizer was given.
-        step: Of the change that it made.
-        parameter: Of the parameters themselves.
+        gradient: Root mean square of the gradients.
+        step: Root mean square of the changes that the optimizer made.
+        parameter: Root mean square of the parameters themselves.
     """
 
     gradient: float
@@ -28,16 +28,15 @@ class GroupSteps(NamedTuple):
 
 
 class OptimizerMonitor:
-    """Watch what an optimizer does to each of its parameter groups.
+    """Measure the gradients and steps of each parameter group of an optimizer.
 
-    Filters that stay where they are do so for one of two reasons: their gradient is small against its own noise, or
-    their rate is. A step of 0.01 in a filter's free parameter moves a low center by about one percent
-    (`Frontend.param_groups`).
+    If filters do not move, either their gradient is small relative to its noise, or their learning rate is too low. A
+    step of 0.01 in a filter's free parameter moves a low center by about one percent (`Frontend.param_groups`).
 
-    It costs a copy of the parameters a step. Groups are called by their ``"name"``, or by their number.
+    The monitor copies all parameters in each step. Groups are identified by their ``"name"``, or else by their number.
 
     Args:
-        optimizer: Any optimizer. It is watched until `close`, or to the end of a ``with`` block.
+        optimizer: Any optimizer. It is watched until `close` is called, or until the end of a ``with`` block.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -62,7 +61,7 @@ class OptimizerMonitor:
         ]
 
     def read(self) -> dict[str, GroupSteps]:
-        """Return the means over the steps since the last call, by name of the group; nothing if there were none."""
+        """Return the root mean squares over the steps since the last call, by group; empty if there were no steps."""
         steps, squares = self._steps, self._squares
         self._steps, self._squares = 0, {}
         sizes = {name: sum(p.numel() for p in parameters) for name, parameters in self._groups()}
@@ -72,7 +71,7 @@ class OptimizerMonitor:
         }
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching the optimizer."""
         for hook in self._hooks:
             hook.remove()
 

@@ -1,4 +1,4 @@
-"""Which bank for labelled clips? Scales, numbers of filters and windows, compared by a linear classifier."""
+"""Comparison of scales, numbers of filters and windows on labeled clips, by a linear classifier."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from learnable_frontends.functional.scales import SCALES
 
 __all__ = ["Candidate", "Probe", "probe"]
 
-DRAWS = 2000  # of the bootstrap
+DRAWS = 2000  # samples of the bootstrap
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One bank that was tried.
+    """One filterbank that a probe tried.
 
     Attributes:
-        scale: ``"mel"``, a mel spectrogram; another scale, on which Gaussian filters are spaced; or ``"information"``,
-            where `BandInformation.centers` puts them.
+        scale: ``"mel"`` for a mel spectrogram; the name of another scale, on which Gaussian filters are spaced; or
+            ``"information"`` for Gaussian filters that are placed by `BandInformation.centers`.
         n_filters: Number of filters.
         win_length: Samples per frame.
-        accuracy: Share of held-out clips that the linear classifier names right.
-        difference: That minus the accuracy of the reference on the same clips.
+        accuracy: Share of held-out clips that the linear classifier classifies correctly.
+        difference: The accuracy minus that of the reference on the same clips.
         low: Lower end of the simultaneous 95 % interval of the difference.
-        high: Its upper end.
-        code: The front-end as a line of Python.
+        high: Upper end of that interval.
+        code: The line of Python that makes the front-end.
     """
 
     scale: str
@@ -50,13 +50,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Probe:
-    """What `probe` found; ``print`` shows it as a table.
+    """The result of `probe`; ``print`` shows it as a table.
 
     Attributes:
-        candidates: The banks that were tried, the reference first.
-        recommended: The best of them if it is above the reference beyond chance, else the reference.
+        candidates: The filterbanks that were tried, the reference first.
+        recommended: The best of them if it is better than the reference beyond chance, otherwise the reference.
         information: Where in frequency the classes differ.
-        reason: A sentence that says what was found.
+        reason: A sentence that explains the recommendation.
     """
 
     candidates: tuple[Candidate, ...]
@@ -87,60 +87,64 @@ def probe(
     repeats: int = 1,
     seed: int = 0,
 ) -> Probe:
-    """Compare scales, numbers of filters and windows on labelled clips, and recommend a bank.
+    """Compare scales, numbers of filters and windows on labeled clips, and recommend a filterbank.
 
-    Each bank's log energies become two numbers a filter, mean and deviation over the frames of a clip, and a linear
-    classifier (linear discriminants with Ledoit and Wolf's shrinkage) is trained on all folds but one and tested on
-    that. Centers that are placed by information come from the training folds alone.
+    The log energies of each filterbank are reduced to two numbers for each filter and clip, the mean and the deviation
+    over frames. A linear classifier (linear discriminants with the shrinkage of Ledoit and Wolf) is trained on all
+    folds but one and tested on the remaining one. Centers that are placed by information use the training folds only.
 
-    The first number of filters and the first window, on the mel scale, are the reference: take those that you have.
-    Intervals are of a bootstrap over groups and hold for all banks at once, so that the best of many is not above the
-    reference by chance more often than once in twenty. They contain what other clips to test would change, not what
-    other clips to learn from would.
+    The reference is a mel spectrogram with the first number of filters and the first window, so put those that you use
+    now first. The intervals come from a bootstrap over groups and hold for all filterbanks at once: the best of many
+    is above the reference by chance at most once in twenty times. They cover the variation of the test clips, not that
+    of the training clips.
 
     Args:
-        waveforms: Clips as float tensors of shape ``(time,)``, of any lengths; or one tensor ``(clips, time)``. Levels
-            count: scale them as for training.
+        waveforms: Clips as floating-point tensors of shape ``(time,)``, of any lengths, or one tensor
+            ``(clips, time)``. Scale them as for training, since their levels matter.
         labels: Class of each clip.
         sample_rate: Samples per second.
-        groups: Source of each clip, such as a speaker or a recording: clips of one source are never in training and
-            test at once. ``None`` takes each clip for a source of its own.
-        n_filters: Numbers of filters; the first is the reference's.
-        win_length: Samples per frame; the first is the reference's. ``None`` means 25 ms and 50 ms.
+        groups: Source of each clip, such as a speaker or a recording. Clips of one source are never both in training
+            and in test. ``None`` means that each clip is a source of its own.
+        n_filters: Numbers of filters to try; the first one is the reference's.
+        win_length: Numbers of samples per frame to try; the first one is the reference's. ``None`` means 25 ms and
+            50 ms.
         hop_length: Samples from frame to frame; ``None`` means half of the shortest frame.
         scales: Scales to try, from ``"mel"``, ``"htk"``, ``"slaney"``, ``"bark"``, ``"erb"``, ``"linear"`` and
             ``"information"``.
-        folds: Folds of the cross-validation; fewer where a class has fewer groups.
-        repeats: How often folds are drawn anew; accuracies are means over all.
-        seed: Of folds and bootstrap.
+        folds: Folds of the cross-validation; there are fewer if a class has fewer groups.
+        repeats: How many times folds are drawn; accuracies are means over all repeats.
+        seed: Seed of the folds and of the bootstrap.
 
     Returns:
-        The table, the recommendation, and the information that it used.
+        The table, the recommendation, and the information that was used.
 
     Raises:
-        TypeError: As `band_information`, or if a number is not whole.
-        ValueError: As `band_information`; if there is not a group for each clip, a class has one group only, a scale is
-            unknown, or ``repeats`` or ``folds`` is too small.
-        ModuleNotFoundError: If scikit-learn is missing.
+        TypeError: As for `band_information`, or if a number is not whole.
+        ValueError: As for `band_information`; or if there is not one group for each clip, a class has only one group, a
+            scale is unknown, or ``repeats`` or ``folds`` is too small.
+        ModuleNotFoundError: If scikit-learn is not installed.
 
     Example:
-        >>> time = torch.arange(2000) / 16000
         >>> _ = torch.manual_seed(0)
-        >>> labels = [i % 2 for i in range(200)]  # two classes whose tones are in one filter of eight on the mel scale
-        >>> clips = [torch.randn(2000) + 0.5 * torch.sin(2 * torch.pi * (6000 + 300 * k) * time) for k in labels]
-        >>> found = probe(clips, labels, 16000, n_filters=8, win_length=512, scales=["mel", "information"])
-        >>> found.candidates[0].accuracy < 0.8 < found.recommended.accuracy, found.recommended.scale
-        (True, 'information')
+        >>> turns = 2 * torch.pi * torch.arange(2000) / 16000
+        >>> labels = [i % 2 for i in range(200)]  # tones in one of eight mel filters
+        >>> tones = [0.5 * torch.sin((6000 + 300 * k) * turns) for k in labels]
+        >>> clips = [torch.randn(2000) + tone for tone in tones]
+        >>> found = probe(clips, labels, 16000, n_filters=8, win_length=512)
+        >>> found.candidates[0].accuracy < 0.8 < found.recommended.accuracy
+        True
+        >>> found.recommended.scale
+        'information'
 
-    Source: Ledoit and Wolf, "Honey, I Shrunk the Sample Covariance Matrix", 2004; the maximum of bootstrapped t for
-    simultaneous intervals: Westfall and Young, "Resampling-Based Multiple Testing", 1993.
+    Source: Ledoit and Wolf, "Honey, I Shrunk the Sample Covariance Matrix", 2004; for the simultaneous intervals, the
+    maximum of bootstrapped t: Westfall and Young, "Resampling-Based Multiple Testing", 1993.
     """
     codes = check_clips(waveforms, labels)
     counts = _numbers("n_filters", n_filters)
     windows = _numbers("win_length", (_ms(25, sample_rate), _ms(50, sample_rate)) if win_length is None else win_length)
     hop = min(windows) // 2 if hop_length is None else whole_number("hop_length", hop_length)
     if unknown := [scale for scale in scales if scale not in SCALES and scale != INFORMED]:
-        raise ValueError(f"scales must be of {', '.join([*SCALES, INFORMED])}, got {unknown[0]!r}")
+        raise ValueError(f"scales must be among {', '.join([*SCALES, INFORMED])}, got {unknown[0]!r}")
     sources = number_sources(groups, codes)
     splits = draw_splits(codes, sources, whole_number("folds", folds, least=2), whole_number("repeats", repeats), seed)
     kinds = [Kind(MEL, counts[0], windows[0])]
@@ -148,7 +152,7 @@ def probe(
 
     energies, frequencies = clip_energies(waveforms, sample_rate, windows[0], hop)
     right = torch.zeros(len(codes), len(kinds), dtype=torch.float64)
-    # What is known of the classes in each split's training; without it there is one bank for all splits.
+    # Filters placed by information differ from split to split. All other filterbanks are the same for all splits.
     informed = [of_classes(energies[training], codes[training], frequencies) for training, _ in splits]
     for window in windows:
         own = [kind for kind in kinds if kind.win_length == window]
@@ -175,7 +179,7 @@ def _conclude(
     hop_length: int,
     seed: int,
 ) -> Probe:
-    """Make the table, with simultaneous intervals of the differences from the first kind, and the recommendation."""
+    """Return the table, with simultaneous intervals of the differences from the first kind, and the recommendation."""
     differences = right - right[:, :1]
     groups = int(sources.max()) + 1
     sums = right.new_zeros(groups, len(kinds)).index_add(0, sources, differences)

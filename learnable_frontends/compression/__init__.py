@@ -1,4 +1,4 @@
-"""Compression: from the energies of a front-end to the features that a classifier sees."""
+"""Compression of the energies of a front-end to the features that a classifier is trained on."""
 
 from learnable_frontends.compression.frames import FixedFrames
 from learnable_frontends.compression.log import Decibels, Log

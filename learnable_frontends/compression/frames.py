@@ -1,4 +1,4 @@
-"""Features of a fixed number of frames."""
+"""Features with a fixed number of frames."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ __all__ = ["FixedFrames"]
 
 
 class FixedFrames(nn.Module):
-    """Bring each clip to so many frames: the first of a longer one; a shorter one followed by frames of one value.
+    """Cut or pad the features of each clip to a fixed number of frames.
+
+    A longer clip keeps its first frames, and a shorter one is followed by frames of one value.
 
     Args:
-        frames: Frames of the output, all of which belong to the clip behind it.
-        value: What fills the added frames, and those beyond the end of a clip in a batch.
+        frames: Number of frames of the output. All of them count as frames of the clip in later stages.
+        value: Value of the added frames, and of those beyond the end of a clip in a batch.
 
     Shape:
         - Input: ``(..., n_filters, any)``.
         - Output: ``(..., n_filters, frames)``.
 
     Raises:
-        TypeError: If ``frames`` is not a whole number, or ``value`` not a number.
+        TypeError: If ``frames`` is not a whole number, or ``value`` is not a number.
         ValueError: If ``frames`` is not positive.
 
     Example:
@@ -40,7 +42,7 @@ class FixedFrames(nn.Module):
         self.frames, self.value = whole_number("frames", frames), number("value", value)
 
     def forward(self, features: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Bring ``(..., n_filters, any)``, of which ``counts`` belong to each clip (``None``: all), to the number."""
+        """Cut or pad ``(..., n_filters, any)``; ``counts`` frames belong to each clip, or all if it is ``None``."""
         floating_tensor("features", features)
         missing = self.frames - features.shape[-1]
         fixed = F.pad(features, (0, missing), value=self.value)
@@ -49,7 +51,7 @@ class FixedFrames(nn.Module):
         return fixed.masked_fill(~within(counts, fixed)[..., None, :], self.value)
 
     def output_counts(self, counts: Tensor) -> Tensor:
-        """Return the frames of each clip behind it, the same for all."""
+        """Return the number of frames of each clip after this stage, which is the same for all."""
         return torch.full_like(counts, self.frames)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Compression: from band energies to the features a classifier sees."""
+"""Compression of energies by a logarithm."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ __all__ = ["Decibels", "Log"]
 
 
 class Log(DeclaredParameters):
-    """Logarithm of the energies above a floor: ``log(max(energies + offset, floor))``.
+    """Logarithm of energies, with an offset or a floor: ``log(max(energies + offset, floor))``.
 
     Args:
-        offset: Added to the energies; positive, or zero with a ``floor``. Source: 1e-3 is the published code's, for
-            waveforms scaled to a peak of one; the paper does not say.
-        learn: Whether the offset is learned, one for all filters, from there on.
-        floor: Smallest sum that is told apart; ``None`` for none.
-        base: Of the logarithm; the natural one unless it is given.
+        offset: Number that is added to the energies; positive, or zero if there is a ``floor``. The default of 1e-3 is
+            that of the published code of Dutta et al. 2021, for waveforms scaled to a peak of one; the paper does not
+            state it.
+        learn: Whether the offset is learned, one number for all filters, starting from ``offset``.
+        floor: Smallest value of the sum, to which smaller ones are raised; ``None`` means no floor.
+        base: Base of the logarithm; the default is the natural logarithm.
 
     Shape:
-        - Input and output: any, energies not negative.
+        - Input and output: any shape; energies are not negative.
 
     Raises:
-        TypeError: If an argument is not a number, or energies are not a floating-point tensor.
-        ValueError: If ``offset`` or ``floor`` is not positive and finite, or ``base`` not larger than 1.
+        TypeError: If an argument is not a number, or the energies are not a floating-point tensor.
+        ValueError: If ``offset`` or ``floor`` is not positive and finite, or ``base`` is not larger than 1.
 
     Example:
         >>> Log(offset=1.0)(torch.zeros(2))
@@ -51,7 +52,7 @@ class Log(DeclaredParameters):
             0.0 if floored and offset == 0 else number("offset", offset, above=0, hint="silence would give -inf")
         )
         self.log_offset: nn.Parameter | None
-        if learn:  # its logarithm, so that it stays positive
+        if learn:  # the parameter is the logarithm of the offset, so that the offset stays positive
             self.declare("log_offset", math.log(self.offset), "free")
         else:
             self.log_offset = None
@@ -62,7 +63,7 @@ class Log(DeclaredParameters):
         exact = at_least_float32(energies)  # in float16 a small offset would be zero, and silence -inf
         if self.log_offset is None:
             return self._log(exact + self.offset if self.offset else exact).to(energies.dtype)
-        finite = exact.detach().abs() < math.inf  # what is not would make the offset's gradient NaN
+        finite = exact.detach().abs() < math.inf  # any other number would make the gradient of the offset NaN
         features = self._log(torch.where(finite, exact, 0.0) + self.log_offset.to(exact.dtype).exp())
         return torch.where(finite, features, math.nan).to(energies.dtype)
 
@@ -81,27 +82,28 @@ class Log(DeclaredParameters):
 
 
 class Decibels(nn.Module):
-    """Energies in decibels: ``10 log10(max(energies, amin) / ref)``, cut off ``top_db`` below each clip's loudest bin.
+    """Energies in decibels: ``10 log10(max(energies, amin) / ref)``, at most ``top_db`` below each clip's loudest bin.
 
     Args:
-        ref: Energy that is 0 dB.
-        amin: Smallest energy told apart.
-        top_db: Dynamic range kept below the loudest bin of each clip, in dB; ``None`` keeps all.
+        ref: Energy that corresponds to 0 dB.
+        amin: Smallest energy, to which smaller ones are raised.
+        top_db: Dynamic range below the loudest bin of each clip, in dB; lower values are raised to its end. ``None``
+            keeps the whole range.
 
     Shape:
-        - Input and output: ``(..., n_filters, frames)``, energies not negative. A clip is one item of the leading
-          axes, however many there are, so a clip's features do not depend on its batch. Energies that are not finite
-          become NaN, and are not the loudest.
+        - Input and output: ``(..., n_filters, frames)``; energies are not negative. Each item of the leading axes is a
+          clip of its own, so the features of a clip do not depend on its batch. Energies that are not finite become
+          NaN, and are ignored when the loudest bin is found.
 
     Raises:
-        TypeError: If ``ref``, ``amin`` or ``top_db`` is not a number, or energies are not a floating-point tensor.
-        ValueError: If one of the three is not positive and finite, or energies have no filters and frames.
+        TypeError: If ``ref``, ``amin`` or ``top_db`` is not a number, or the energies are not a floating-point tensor.
+        ValueError: If one of the three is not positive and finite, or the energies have no axes for filters and frames.
 
     Example:
         >>> Decibels(top_db=30.0)(torch.tensor([[1.0, 0.1, 1e-9]]))
         tensor([[  0., -10., -30.]])
 
-    Source: `librosa.power_to_db`, which takes the loudest bin of everything it is given.
+    Source: `librosa.power_to_db`, which uses the loudest bin of its whole input instead.
     """
 
     def __init__(self, *, ref: float = 1.0, amin: float = 1e-10, top_db: float | None = 80.0) -> None:
@@ -111,7 +113,7 @@ class Decibels(nn.Module):
 
     @property
     def frame_by_frame(self) -> bool:
-        """Whether features of a frame depend on no other frame: without ``top_db``."""
+        """Whether the features of a frame depend on no other frame, as is the case without ``top_db``."""
         return self.top_db is None
 
     def forward(self, energies: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class Decibels(nn.Module):
         exact = at_least_float32(energies)
         finite = exact.detach().abs() < math.inf
         decibels = 10.0 * torch.log10(torch.where(finite, exact, 0.0).clamp_min(self.amin) / self.ref)
-        if self.top_db is not None and energies.shape[-1]:  # there is no loudest bin of no frames
+        if self.top_db is not None and energies.shape[-1]:  # without frames there is no loudest bin
             loudest = decibels.amax(dim=(-2, -1), keepdim=True)
             decibels = torch.maximum(decibels, loudest - self.top_db)
         return torch.where(finite, decibels, math.nan).to(energies.dtype)

@@ -1,4 +1,4 @@
-"""Features moved and scaled: by fixed numbers, or each band of a clip by its own mean and deviation."""
+"""Normalization of features, by fixed numbers or by the mean and deviation of each band of a clip."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["ClipNormalize", "Normalize"]
 
 
 class Normalize(DeclaredParameters):
-    """Subtract a mean and divide by a deviation, fixed numbers: those of the data that a model was trained on.
+    """Subtract a fixed mean and divide by a fixed deviation, such as those of the data that a model was trained on.
 
     Args:
         mean: One number, or one for each filter.
-        std: Likewise, positive.
+        std: One positive number, or one for each filter.
 
     Shape:
-        - Input and output: ``(..., n_filters, frames)``; of any shape if there is one mean and one deviation.
+        - Input and output: ``(..., n_filters, frames)``, or any shape if ``mean`` and ``std`` are one number each.
 
     Raises:
-        ValueError: If the numbers are not finite, ``std`` is not positive, or one of them is a table.
+        ValueError: If a number is not finite, ``std`` is not positive, or an argument has more than one axis.
 
     Example:
         >>> Normalize(mean=-4.0, std=2.0)(torch.tensor([-4.0, 0.0]))
@@ -51,12 +51,12 @@ class Normalize(DeclaredParameters):
 
     @property
     def mean(self) -> float | list[float]:
-        """The argument of the constructor."""
+        """Mean that is subtracted: one number, or one for each filter."""
         return _flat(self._constants["mean"].tolist())
 
     @property
     def std(self) -> float | list[float]:
-        """The argument of the constructor."""
+        """Deviation that features are divided by: one number, or one for each filter."""
         return _flat(self._constants["std"].tolist())
 
     def forward(self, features: Tensor) -> Tensor:
@@ -76,15 +76,15 @@ def _flat(values: float | list[list[float]]) -> float | list[float]:
 
 
 class ClipNormalize(nn.Module):
-    """Give each band of a clip mean zero and deviation one, over the clip's own frames.
+    """Normalize each band of a clip to mean 0 and deviation 1 over the frames of the clip.
 
     Args:
-        ddof: What is subtracted from the number of frames in the variance, 0 or 1.
-        eps: Added to the deviation, or to the variance if ``inside``; it keeps a constant band finite.
+        ddof: Number that is subtracted from the number of frames in the variance, 0 or 1.
+        eps: Number that is added to the deviation, or to the variance if ``inside``; it keeps a constant band finite.
         inside: Whether ``eps`` is added under the root.
 
     Shape:
-        - Input and output: ``(..., n_filters, frames)``. What is not finite does not count, and becomes NaN.
+        - Input and output: ``(..., n_filters, frames)``. Numbers that are not finite are ignored, and become NaN.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -107,7 +107,7 @@ class ClipNormalize(nn.Module):
             raise ValueError(f"eps must not be negative, got {eps}")
 
     def forward(self, features: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Normalize ``(..., n_filters, frames)``, of which ``counts`` frames belong to each clip (``None``: all)."""
+        """Normalize ``(..., n_filters, frames)``; ``counts`` frames belong to each clip, or all if it is ``None``."""
         floating_tensor("features", features)
         exact = at_least_float32(features)
         finite = exact.detach().abs() < math.inf

@@ -17,47 +17,47 @@ from learnable_frontends._precision import at_least_float32, without_autocast
 
 __all__ = ["PCEN", "smooth"]
 
-BLOCK = 16  # frames, or blocks of them, that are smoothed by one matrix product
-# Levels of blocks in a compiled or exported program, for any number of frames. What is left at the top is smoothed by
-# one product, the only thing quadratic in frames: less than the energies up to BLOCK**6 frames, 46 hours of 10 ms.
+BLOCK = 16  # number of frames, or of blocks, that are smoothed by one matrix product
+# Levels of blocks in a compiled or exported program, for any number of frames. The top level is smoothed by one
+# product, the only quadratic step: smaller than the energies for up to BLOCK**6 frames, 46 hours at 10 ms each.
 LEVELS = 3
 
 
 class PCEN(DeclaredParameters):
     r"""Per-channel energy normalization: ``(energy / (eps + mean)**gain + bias)**power - bias**power``.
 
-    The mean follows each filter's energy, :math:`M_t = (1 - s) M_{t-1} + s E_t`, and starts at that of the first frame.
-    A steady background is divided away, whatever its level; what begins stands out. Each filter has its own four
-    numbers, and they are learned unless ``learn`` is false.
+    The mean is a running mean of each filter's energy, :math:`M_t = (1 - s) M_{t-1} + s E_t`, and starts at the energy
+    of the first frame. Division by it removes a steady background, whatever its level, so that onsets stand out. Each
+    filter has its own gain, bias, power and smoothing, which are learned unless ``learn`` is false.
 
-    An energy that is not finite, which one bad sample is enough for, becomes a feature that is NaN, without a gradient.
-    The filter's mean leaves it out, :math:`M_t = M_{t-1}`, and starts at the first finite energy.
+    An energy that is not finite, for which one bad sample is enough, becomes NaN and gets no gradient. The filter's
+    mean skips it, :math:`M_t = M_{t-1}`, and starts at the first finite energy.
 
     Args:
-        n_filters: Filters of the front-end.
-        gain: Exponent of the mean, between 0 and 1: how much of the level is taken away.
-        bias: Added before the root, positive.
+        n_filters: Number of filters of the front-end.
+        gain: Exponent of the mean, between 0 and 1: how much of the level is removed.
+        bias: Number that is added before the root, positive.
         power: Exponent of the result, between 0 and 1.
-        smoothing: Share of a new frame in the mean, between 0 and 1: 0.04 takes some 25 frames.
-        eps: Smallest mean told apart, an energy, positive.
+        smoothing: Share of a new frame in the mean, between 0 and 1; with 0.04 the mean covers about 25 frames.
+        eps: Number that is added to the mean, an energy, positive.
         learn: Whether gain, bias, power and smoothing are learned.
 
     Shape:
-        - Input and output: ``(..., n_filters, frames)``, energies not negative.
+        - Input and output: ``(..., n_filters, frames)``; energies are not negative.
 
     Raises:
-        TypeError: If ``n_filters`` is not a whole number or another argument not a number; or energies are not a
+        TypeError: If ``n_filters`` is not a whole number, another argument is not a number, or the energies are not a
             floating-point tensor.
-        ValueError: If a number is out of its range, or energies have another number of filters.
+        ValueError: If a number is out of its range, or the energies have another number of filters.
 
     Example:
         >>> energies = torch.tensor([[1.0, 1.0, 1.0, 9.0]])  # a steady level, and an event
-        >>> [PCEN(1)(level * energies)[0, 2:].tolist() for level in (1.0, 1000.0)]  # doctest: +ELLIPSIS
+        >>> [PCEN(1)(level * energies)[0, 2:].tolist() for level in (1.0, 1000.0)]
         [[0.31..., 1.56...], [0.36..., 1.72...]]
 
-    Source: Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017; a smoothing for
-    each filter: Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021. The defaults are
-    theirs. Here all four stay in their range by a smooth map, not by clamps.
+    Source: Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017; for one smoothing
+    per filter, Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021. The defaults come
+    from these papers. Here a smooth map, rather than clamps, keeps all four numbers in their range.
     """
 
     free: nn.Parameter
@@ -103,7 +103,7 @@ class PCEN(DeclaredParameters):
 
     @property
     def bias(self) -> Tensor:
-        """What is added before each filter's root, shape ``(n_filters,)``."""
+        """Number that is added before each filter's root, shape ``(n_filters,)``."""
         return torch.exp(self.free[3])
 
     def forward(self, energies: Tensor) -> Tensor:
@@ -111,16 +111,16 @@ class PCEN(DeclaredParameters):
         return self.resume(energies, None)[0]
 
     def resume(self, energies: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Compress energies that go on where earlier ones ended.
+        """Compress energies that continue earlier ones.
 
         Args:
-            energies: Shape ``(..., n_filters, frames)``, of any number of frames, none too.
-            mean: The mean at the end of the earlier ones, ``(..., n_filters)``, NaN for filters that have had no finite
-                energy yet; ``None`` if there are none.
+            energies: Shape ``(..., n_filters, frames)``; the number of frames may be zero.
+            mean: The mean at the end of the earlier energies, ``(..., n_filters)``, NaN for filters without a finite
+                energy so far; ``None`` if there are no earlier energies.
 
         Returns:
             Features, shaped like ``energies``, and the mean at their end, ``(..., n_filters)``, in float32 or better,
-            NaN where there is none yet.
+            NaN for filters without a finite energy so far.
 
         Example:
             >>> energies, pcen = torch.rand(40, 100), PCEN(40)
@@ -136,14 +136,14 @@ class PCEN(DeclaredParameters):
         before = exact.new_full(exact.shape[:-1], math.nan) if mean is None else mean
         if before.shape != exact.shape[:-1]:
             raise ValueError(f"mean must have shape {tuple(exact.shape[:-1])}, got {tuple(before.shape)}")
-        one = exact.shape[-1] == 1 and not torch.compiler.is_compiling()  # frame, the next of a stream: calls count
+        one = exact.shape[-1] == 1 and not torch.compiler.is_compiling()  # as in a stream, where each call costs
         if one and mean is not None and exact.device.type == "cpu":
             gain, bias, power, share, at_zero = self._values(exact)
-            # If all is finite, nothing has to be left out. A sum beyond the range of its type goes on below, too.
+            # If all numbers are finite, none has to be skipped. A sum that overflows takes the general route below.
             if math.isfinite(float((exact + before[..., None]).detach().sum())):
                 means = torch.lerp(before[..., None], exact, share)
                 return self._compressed(exact, means, gain, bias, power, at_zero).to(energies.dtype), means[..., 0]
-        finite = exact.detach().abs() < math.inf  # half the work of isfinite
+        finite = exact.detach().abs() < math.inf  # takes half as long as isfinite
         known = torch.where(finite, exact, 0.0)
         gain, bias, power, share, at_zero = self._values(exact)
         if one:
@@ -161,12 +161,12 @@ class PCEN(DeclaredParameters):
     def _compressed(
         self, energies: Tensor, means: Tensor, gain: Tensor, bias: Tensor, power: Tensor, at_zero: Tensor
     ) -> Tensor:
-        """Divide by powers of means and take roots: powers by logarithms, which take half the time."""
+        """Divide by powers of the means and take roots; logarithms and exponentials take half as long as powers."""
         shifted = torch.addcmul(bias, energies, torch.exp(-gain * torch.log(self.eps + means)))
         return torch.exp(power * torch.log(shifted)) - at_zero
 
     def _values(self, like: Tensor) -> Sequence[Tensor]:
-        """Gain, bias, power and smoothing of each filter, and its power of the bias, ``(n_filters, 1)`` each."""
+        """Return gain, bias, power and smoothing of each filter, and ``bias**power``, shape ``(n_filters, 1)`` each."""
 
         def make() -> Tensor:
             values = (self.gain, self.bias, self.power, self.smoothing)
@@ -183,40 +183,40 @@ class PCEN(DeclaredParameters):
 
 
 def smooth(values: Tensor, share: Tensor, start: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
-    """Smooth each row exponentially, in time and memory that grow as its length.
+    """Smooth each row exponentially; time and memory are linear in its length.
 
-    Frames are taken in blocks: within a block the recursion is a product with a triangular matrix. From block to block
-    it is the same recursion, which is taken in blocks in turn. That is exact, and there is no loop over frames.
+    Frames are split into blocks. Within a block the recursion is a product with a triangular matrix, and from block to
+    block it is the same recursion again, which is split into blocks in turn. This is exact and has no loop over frames.
 
     Args:
         values: Shape ``(..., rows, frames)``, finite.
         share: Share of a new value in the mean of each row, in (0, 1), shape ``(rows,)``.
-        start: Mean before the first value, shape ``(..., rows)``; NaN, or ``None``, means that value itself.
-        counts: Which values count, true or false, shaped like them; the others must be zero. ``None`` means all.
+        start: Mean before the first value, shape ``(..., rows)``; NaN, or ``None``, means the first value itself.
+        counts: Whether each value counts, shaped like ``values``; the others must be zero. ``None`` means that all do.
 
     Returns:
-        ``mean[t] = (1 - share) * mean[t - 1] + share * values[t]`` where a value counts, else ``mean[t - 1]``, shaped
-        like ``values``. Before the first value that counts it is any finite number.
+        ``mean[t] = (1 - share) * mean[t - 1] + share * values[t]`` where a value counts, otherwise ``mean[t - 1]``,
+        shaped like ``values``. Before the first value that counts it is an arbitrary finite number.
     """
     frames, levels = values.shape[-1], 0
     if torch.compiler.is_compiling() or not frames:
         levels = LEVELS
     else:
-        while frames > 2 * BLOCK ** (levels + 1):  # none for the few frames that a stream may go on by
+        while frames > 2 * BLOCK ** (levels + 1):  # the few frames of a chunk of a stream need no blocks
             levels += 1
     if counts is None:
         return _recursion(values, 1 - share, share, start, levels)[..., :frames]
-    # Values that count move together, and the means of them move back. One that does not adds its zero to the one that
-    # counts before it, and takes the mean there.
+    # Values that count are moved together, smoothed, and moved back. A value that does not count adds its zero to the
+    # last one that counts, and gets the mean of that.
     index = counts.cumsum(-1).sub_(1).clamp_min_(0)
     together = torch.zeros_like(values).scatter_add_(-1, index, values)
     return _recursion(together, 1 - share, share, start, levels).gather(-1, index)
 
 
 def _recursion(values: Tensor, kept: Tensor, share: Tensor, start: Tensor | None, levels: int) -> Tensor:
-    """Return ``sums[t] = kept * sums[t - 1] + share * values[t]`` by ``levels`` of blocks, and sums beyond the end."""
+    """Return ``sums[t] = kept * sums[t - 1] + share * values[t]``, by ``levels`` of blocks; it may be longer."""
     frames = values.shape[-1]
-    # Two blocks or more, and no slices whose bounds depend on their number: so an exported program takes any number.
+    # At least two blocks, and no slice bounds that depend on their number, so that exported programs take any number.
     size, count = (BLOCK, frames // BLOCK + 2) if levels else (frames, 1)
     blocks = F.pad(values, (0, count * size - frames)).unfold(-1, size, size) if levels else values[..., None, :]
     first = blocks[..., 0, 0]
@@ -224,7 +224,7 @@ def _recursion(values: Tensor, kept: Tensor, share: Tensor, start: Tensor | None
     sums = torch.einsum("...fbu,ftu->...fbt", blocks, share[:, None, None] * _powers(kept, size))
     before = start[..., None]
     if levels:
-        last = sums[..., -1].contiguous()  # for a batched product: of a strided view it would be one for each row
+        last = sums[..., -1].contiguous()  # a batched product of a strided view would be computed row by row
         ends = _recursion(last, kept**size, torch.ones_like(kept), start, levels - 1)
         before = torch.cat([before, ends], -1).index_select(-1, torch.arange(count, device=values.device))
     since = torch.arange(1, size + 1, device=values.device)
@@ -232,8 +232,8 @@ def _recursion(values: Tensor, kept: Tensor, share: Tensor, start: Tensor | None
 
 
 def _powers(base: Tensor, size: int) -> Tensor:
-    """Lower triangular matrices of ``base ** (row - column)``: ``(rows,)`` to ``(rows, size, size)``."""
+    """Return lower triangular matrices of ``base ** (row - column)``: ``(rows,)`` to ``(rows, size, size)``."""
     steps = torch.arange(size, device=base.device)
     distance = steps[:, None] - steps
-    # Not by an index into one row of powers: inductor of torch 2.13 computes a wrong gradient of that.
+    # Indexing into one row of powers would do, but inductor in torch 2.13 computes a wrong gradient for it.
     return (base[:, None, None] ** distance.clamp_min(0)).tril()

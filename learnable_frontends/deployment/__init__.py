@@ -1,4 +1,4 @@
-"""A trained model as a file for other programs: frozen, exported, run and compared in one call."""
+"""Export of a trained model to a file for other programs: frozen, exported, run and compared in one call."""
 
 from learnable_frontends.deployment.deploying import Deployed, deploy
 

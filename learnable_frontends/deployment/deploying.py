@@ -1,4 +1,4 @@
-"""The one call: a model is copied, frozen, exported, and its file is run and compared."""
+"""The function that copies a model, freezes and exports the copy, and runs the file to compare it with the model."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from learnable_frontends.frontend import Frontend
 
 __all__ = ["Deployed", "deploy"]
 
-KINDS = {"onnx": ".onnx", "program": ".pt2", "package": ".pt2"}  # and the suffixes of their files
+KINDS = {"onnx": ".onnx", "program": ".pt2", "package": ".pt2"}  # suffixes of the files
 EXTRA = 'onnx, onnxruntime and onnxscript are needed: pip install "learnable-frontends[onnx]"'
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A file that `deploy` wrote, and what it was seen to do.
+    """A file that `deploy` wrote, and how it compares with the model.
 
     Attributes:
         path: The file.
         kind: ``"onnx"``, ``"program"`` or ``"package"``.
-        difference: Largest difference between its outputs and the model's, in units of the outputs, or of the largest
-            number of an output that is more than one.
+        difference: Largest absolute difference between the outputs of the file and those of the model. If the largest
+            number of an output exceeds one, the difference of that output is divided by it.
         shapes: Shapes of the waveforms on which they were compared.
-        metadata: What the file says of itself, by name.
+        metadata: Metadata in the file, by name.
     """
 
     path: Path
@@ -56,32 +56,32 @@ def deploy(
     seconds: float = 1.0,
     tolerance: float = 1e-3,
 ) -> Deployed:
-    """Write a model that takes waveforms as a file, run the file on waveforms of other lengths, and compare.
+    """Export a model that takes waveforms to a file, run the file on waveforms of other lengths, and compare.
 
-    A copy of the model, on the CPU and in evaluation mode, is exported for any number of clips and samples, with its
-    filters frozen; for ONNX spectra are made by matrix products, since onnxruntime's own transform is slow and inexact.
-    The model stays as it is. A file whose outputs differ is not kept.
+    A copy of the model, on the CPU, in evaluation mode and with frozen filters, is exported for any number of clips and
+    samples. For ONNX, spectra are computed by matrix products, since the transform of onnxruntime is slow and inexact.
+    The model itself does not change. A file whose outputs differ from the model's is not kept.
 
     Args:
         model: A front-end, or any module with front-ends inside, from ``(batch, time)`` to a tensor, or to a tuple,
             list or dictionary of tensors.
         path: File to write.
-        kind: ``"onnx"``, for onnxruntime and others; ``"program"``, for `torch.export.load`; ``"package"``, machine
-            code of AOTInductor for `torch._inductor.aoti_load_package`, which needs a C++ compiler. ``None`` goes by
-            the suffix: ``.onnx`` or ``.pt2``, a program.
-        lengths: Whether the file takes a second input too, the samples of each clip, as `Frontend.forward` does.
-        seconds: Length of the waveforms that are traced; those that it is tried on are up to twice as long. Of a model
-            that takes one length only, that length.
-        tolerance: Difference that is accepted; see `Deployed.difference`.
+        kind: ``"onnx"``, for onnxruntime and others; ``"program"``, for `torch.export.load`; or ``"package"``, for
+            `torch._inductor.aoti_load_package`: machine code of AOTInductor, which needs a C++ compiler. ``None``
+            chooses by the suffix: ``.onnx``, or ``.pt2`` for a program.
+        lengths: Whether the file takes the number of samples of each clip as a second input, like `Frontend.forward`.
+        seconds: Length of the waveforms that are traced. The file is run on waveforms of up to twice this length. For a
+            model that takes only one length, give that length.
+        tolerance: Largest difference that is accepted; see `Deployed.difference`.
 
     Returns:
-        What was written, with its difference and its metadata. The metadata are sample rate, input, and bands and hop
-        of each front-end; an ONNX file has them as ``metadata_props``, a program as an extra file ``frontend.json``.
+        The file, its difference and its metadata, which are the sample rate, the input, and the bands and hop of each
+        front-end. An ONNX file holds them as ``metadata_props``, a program as an extra file ``frontend.json``.
 
     Raises:
         TypeError: If ``model`` is not a module.
-        ValueError: If it has no front-end, front-ends of several sample rates, or numbers that are not float32; or if
-            another argument breaks its rule.
+        ValueError: If the model has no front-end, front-ends of several sample rates, or parameters that are not
+            float32; or if another argument breaks its rule.
         ModuleNotFoundError: If ``kind="onnx"`` and the extra ``[onnx]`` is not installed.
         RuntimeError: If the model cannot be exported for any number of clips and samples; or if the outputs of the
             file differ by more than ``tolerance``, or are not finite where the model's are.
@@ -89,8 +89,9 @@ def deploy(
     Example:
         >>> import tempfile
         >>> from learnable_frontends import CosGaussFilterbank
+        >>> bank = CosGaussFilterbank(16000, n_filters=40)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     deployed = deploy(CosGaussFilterbank(16000, n_filters=40), f"{folder}/frontend.pt2")
+        ...     deployed = deploy(bank, f"{folder}/frontend.pt2")
         >>> deployed.kind, deployed.difference < 1e-5, deployed.metadata["sample_rate"]
         ('program', True, '16000')
     """
@@ -107,16 +108,16 @@ def deploy(
                 module._set_transform("matmul")
     metadata = describe(frontends, lengths=lengths)
     traced = _inputs(2, round(seconds * sample_rate), lengths=lengths)
-    copied(*traced)  # what is wrong with the model or the length is said by the model
+    copied(*traced)  # an error in the model or the length is raised by the model itself
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".deploy-") as folder:
         made = Path(folder, path.name)
         with quietly():
             try:
                 run = EXPORTERS[kind](copied, traced, made, metadata, sample_rate)
-            except Exception as error:  # each exporter, and each version of it, has errors of its own
+            except Exception as error:  # each exporter, and each version of it, raises errors of its own
                 raise RuntimeError(
                     f"{type(model).__name__} cannot be exported as {kind} for any number of clips and samples; torch "
-                    f"says: {error}"
+                    f"raised: {error}"
                 ) from error
             difference, shapes = _compare(copied, run, round(seconds * sample_rate), lengths=lengths)
         if not difference <= tolerance:
@@ -139,7 +140,7 @@ def _kind(path: Path, kind: str | None) -> str:
     if path.suffix != KINDS[kind]:
         raise ValueError(f"path must end in {KINDS[kind]} with kind={kind!r}, got {str(path)!r}")
     if not path.parent.is_dir():
-        raise ValueError(f"path must be in a folder that is there, got {str(path)!r}")
+        raise ValueError(f"path must be in an existing folder, got {str(path)!r}")
     if kind == "onnx":
         try:
             import onnxruntime  # noqa: F401
@@ -150,7 +151,7 @@ def _kind(path: Path, kind: str | None) -> str:
 
 
 def _frontends(model: nn.Module) -> tuple[dict[str, Frontend], float]:
-    """Return the outermost front-ends of a model by their names in it, and their sample rate."""
+    """Return the outermost front-ends of a model by name, and their sample rate."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     found: dict[str, Frontend] = {}
@@ -168,7 +169,7 @@ def _frontends(model: nn.Module) -> tuple[dict[str, Frontend], float]:
 
 
 def _inputs(batch: int, time: int, *, lengths: bool) -> tuple[Tensor, ...]:
-    """Return noise at several levels, so that neither a floor nor a ceiling hides a difference, and lengths."""
+    """Return noise at several levels, so that no floor or ceiling hides a difference, and lengths if asked for."""
     generator = torch.Generator().manual_seed(time)
     waveform = 0.1 * torch.randn(batch, time, generator=generator)
     waveform *= torch.tensor([1.0, 1e-2, 3.0, 0.0]).repeat(batch)[:batch, None]
@@ -179,20 +180,20 @@ def _inputs(batch: int, time: int, *, lengths: bool) -> tuple[Tensor, ...]:
 def _compare(
     model: nn.Module, run: Callable[..., list[Tensor]], time: int, *, lengths: bool
 ) -> tuple[float, tuple[tuple[int, int], ...]]:
-    """Run model and file on the shape that was traced and on others; return the largest difference, and the shapes."""
+    """Run model and file on the traced shape and on others; return the largest difference, and the shapes."""
     worst, shapes = 0.0, []
     for batch, factor in ((2, 1.0), (1, 1.0), (3, 1.37), (5, 0.83), (1, 2.0)):
         inputs = _inputs(batch, max(1, round(factor * time)), lengths=lengths)
         try:
             expected = flat(model(*inputs))
         except (ValueError, RuntimeError):
-            continue  # a model may take one length only, or none so short
+            continue  # some models take only one length, or none this short
         shapes.append((batch, inputs[0].shape[-1]))
         outputs = run(*inputs)
         for output, value in zip(outputs, expected, strict=True):
             if output.shape != value.shape or not bool((output.isfinite() == value.isfinite()).all()):
                 return math.inf, tuple(shapes)
-            own = (output - value).double().abs().nan_to_num(0.0)  # what neither has says nothing
+            own = (output - value).double().abs().nan_to_num(0.0)  # NaN where neither is finite
             scale = max(1.0, float(value.double().nan_to_num(0.0, 0.0, 0.0).abs().amax())) if value.numel() else 1.0
             worst = max(worst, float(own.amax()) / scale if own.numel() else 0.0)
     return worst, tuple(shapes)

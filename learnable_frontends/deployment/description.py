@@ -1,4 +1,4 @@
-"""What a deployed file says of itself."""
+"""The metadata of a deployed file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["describe"]
 
 
 def describe(frontends: dict[str, Frontend], *, lengths: bool) -> dict[str, str]:
-    """Return what a program must know to feed a model, and what the rows of features are, by name, as text."""
+    """Return what a program needs to know about the input and the rows of features of a model, as text by name."""
     from learnable_frontends import __version__
 
     first = next(iter(frontends.values()))

@@ -1,4 +1,4 @@
-"""From a frozen model to a file of each kind, and to a function that runs the file."""
+"""Exporters, one for each kind of file: each writes a frozen model and returns a function that runs the file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 __all__ = ["EXPORTERS", "flat", "quietly"]
 
-MOST_CLIPS, MOST_SECONDS = 4096, 3600.0  # of the batches that a package takes: its compiler asks for limits
+MOST_CLIPS, MOST_SECONDS = 4096, 3600.0  # largest batch that a package takes; the compiler requires limits
 
 
 def flat(output: Any) -> list[Tensor]:
-    """Return the tensors of an output, in order."""
+    """Return all tensors of an output, in order."""
     if isinstance(output, Tensor):
         return [output]
     values = output.values() if hasattr(output, "values") else output
@@ -76,7 +76,7 @@ EXPORTERS = {"onnx": _to_onnx, "program": _to_program, "package": _to_package}
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep the exporters' own words out: of what they do not support elsewhere, of their own future."""
+    """Silence the warnings of exporters about their own limitations and deprecations, and compute no gradients."""
     logger = logging.getLogger("torch.onnx._internal.exporter")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The filterbanks: bases for families, and one family a file."""
+"""The filterbanks: the base classes of families, and one family in each file."""
 
 from learnable_frontends.filterbanks.base import Filterbank
 from learnable_frontends.filterbanks.by_kernels import KernelFilterbank

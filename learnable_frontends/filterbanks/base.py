@@ -1,4 +1,4 @@
-"""What all filterbanks share, and the way of a waveform through them: frames, power spectra, energies, features."""
+"""The base class of all filterbanks: from a waveform to frames, power spectra, energies and features."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ __all__ = ["Filterbank"]
 
 
 class Filterbank(FramedSpectra):
-    """A front-end that weights power spectra of frames; a family defines `weights`, `center_frequencies`, a response.
+    """A front-end that computes energies as weighted sums over the power spectra of frames, and compresses them.
+
+    A family defines `weights`, `center_frequencies` and `power_response`. Most families do so by way of
+    `KernelFilterbank` or `ResponseFilterbank`.
 
     Args:
-        sample_rate: Samples per second of the waveform. It has no default: a wrong one shifts every filter.
+        sample_rate: Samples per second of the waveform. It has no default, since a wrong one would shift every filter.
         n_filters: Number of filters.
         win_length: Samples per frame; ``None`` means 25 ms.
         hop_length: Samples from frame to frame; ``None`` means 10 ms.
-        f_min: Lower end of the band in Hz; no center reaches it.
+        f_min: Lower end of the band in Hz; every center is above it.
         f_max: Upper end of the band in Hz; ``None`` means half of ``sample_rate``.
         center: Whether frame ``t`` is centered on sample ``t * hop_length``, which pads both ends by half a frame.
-        pad_mode: How: ``"reflect"``, ``"constant"``, ``"replicate"`` or ``"circular"``.
-        window: Function from ``win_length`` to the frame window. It is called once and not kept.
-        compression: Module from energies to features; ``None`` means ``Log(1e-3)``, or ``Log(1e-8)`` for families whose
-            kernels have unit gain; ``torch.nn.Identity()`` none.
-        inputs: Module from waveform to waveform, before its frames, such as `inputs.Preemphasis`.
-        frame_stages: Module from the ``win_length`` samples of each frame to as many, before the window, such as
-            `inputs.RemoveMean`.
-        pad: Samples added to both ends, if not ``center``, in ``pad_mode``; ``None`` means none.
-        drop_last: Whether the last frame is left out, as Whisper does.
+        pad_mode: How the ends are padded: ``"reflect"``, ``"constant"``, ``"replicate"`` or ``"circular"``.
+        window: Function from ``win_length`` to the samples of the frame window. It is called once and not kept.
+        compression: Module from energies to features. ``None`` means ``Log(1e-3)``, or ``Log(1e-8)`` for families whose
+            kernels have unit gain; ``torch.nn.Identity()`` means no compression.
+        inputs: Module from waveform to waveform, applied before frames are cut, such as `inputs.Preemphasis`.
+        frame_stages: Module from the ``win_length`` samples of each frame to as many, applied before the window, such
+            as `inputs.RemoveMean`.
+        pad: Number of samples that are added to both ends, in ``pad_mode``, if ``center`` is false; ``None`` means
+            none.
+        drop_last: Whether the last frame is left out, as in Whisper.
     """
 
-    log_offset = 1e-3  # of the compression that ``None`` means
+    log_offset = 1e-3  # of the default compression
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -73,7 +77,7 @@ class Filterbank(FramedSpectra):
     ) -> None:
         super().__init__()
         hertz = number("sample_rate", sample_rate, above=0, hint="in Hz")
-        self.sample_rate = int(sample_rate) if isinstance(sample_rate, Integral) else hertz  # no number of NumPy's
+        self.sample_rate = int(sample_rate) if isinstance(sample_rate, Integral) else hertz  # not a NumPy type
         self.n_filters = whole_number("n_filters", n_filters)
         self.win_length = whole_number("win_length", round(0.025 * sample_rate) if win_length is None else win_length)
         self.hop_length = whole_number("hop_length", round(0.01 * sample_rate) if hop_length is None else hop_length)
@@ -105,7 +109,7 @@ class Filterbank(FramedSpectra):
         self._kept = Kept()
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute features, as `Frontend.forward`: the compressed energies.
+        """Compute features, which are the compressed energies; see `Frontend.forward`.
 
         Example:
             >>> from learnable_frontends import CosGaussFilterbank
@@ -128,20 +132,20 @@ class Filterbank(FramedSpectra):
 
         Args:
             waveform: Shape ``(..., time)``, floating point.
-            lengths: Samples of each clip, as in `forward`; ``None`` means all.
+            lengths: Number of samples of each clip, as in `forward`; ``None`` means all.
 
         Returns:
-            Shape ``(..., n_filters, frames)``, not negative; float32 for float16 and bfloat16 waveforms, whose range
-            energies would leave. Zero beyond the frames of a clip.
+            Energies, shape ``(..., n_filters, frames)``, not negative, and zero beyond the frames of a clip. They are
+            float32 for float16 and bfloat16 waveforms, since they would exceed the range of float16.
 
         Raises:
-            TypeError: If ``waveform`` is not floating point, or ``lengths`` not whole numbers.
-            ValueError: If it has no time axis or too few samples, or ``lengths`` do not fit it.
+            TypeError: If ``waveform`` is not floating point, or ``lengths`` are not whole numbers.
+            ValueError: If ``waveform`` has no time axis or too few samples, or ``lengths`` do not fit it.
         """
         return self._energies_and_counts(waveform, lengths)[0]
 
     def _energies_and_counts(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Energies, and how many frames belong to each clip, where there are lengths."""
+        """Return energies and, with ``lengths``, the number of frames that belong to each clip."""
         exact, lengths = self._prepared(waveform, lengths)
         if lengths is None:
             return self._padded_energies(exact, self.framing.padding), None
@@ -151,7 +155,7 @@ class Filterbank(FramedSpectra):
         return zero_after(energies, counts), counts
 
     def _padded_energies(self, exact: Tensor, padding: tuple[int, int]) -> Tensor:
-        """Energies of the frames of ``(..., time)`` with so many samples added at its ends; nothing is checked."""
+        """Return the energies of the frames of ``(..., time)``, padded at its ends, without any check."""
         lead, time = exact.shape[:-1], exact.shape[-1]
         flat = exact.reshape(math.prod(lead), time)
         if not torch.compiler.is_compiling() and not flat.numel():  # transforms refuse an empty batch
@@ -161,7 +165,7 @@ class Filterbank(FramedSpectra):
         return energies.reshape(*lead, self.n_filters, energies.shape[-1])
 
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of frames not yet windowed: ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``."""
+        """Return energies of unwindowed frames: ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``."""
         weights = self._current_weights(frames)
         as_it_is = self._transform == "fft" and self.frame_stages is None and type(self).spectrum is Filterbank.spectrum
         if as_it_is and compiles_opaquely(frames, weights):
@@ -172,9 +176,9 @@ class Filterbank(FramedSpectra):
 
     @abstractmethod
     def weights(self, like: Tensor) -> Tensor:
-        """Weights of the bins of a power spectrum, ``(n_filters, n_fft // 2 + 1)``, of the type and device of ``like``.
+        """Return the weights of the bins, ``(n_filters, n_fft // 2 + 1)``, in the type and on the device of ``like``.
 
-        They are all that depends on the parameters of a family; in a frozen bank they are kept.
+        They are all that depends on the parameters of a family. A frozen filterbank caches them.
         """
 
     def _current_weights(self, like: Tensor) -> Tensor:
@@ -189,7 +193,7 @@ class Filterbank(FramedSpectra):
     def resume(
         self, chunk: Tensor, state: dict[str, Any] | None = None, *, ends: bool = False
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Compute the features that a chunk completes, as `Frontend.resume`; ends are not padded."""
+        """Compute the features that a chunk completes, as `Frontend.resume` does; the ends are not padded."""
         del ends  # samples that do not fill a frame are dropped, as in the offline call
         ready, after = self._resumed_samples(chunk, state)
         kept, features = state and state["compression"], chunk.new_empty(*chunk.shape[:-1], self.n_filters, 0)
@@ -198,7 +202,7 @@ class Filterbank(FramedSpectra):
             features, kept = resume_stage(self.compression, energies, kept)
         return features.to(chunk.dtype), {**after, "compression": kept}
 
-    def _after_freezing(self) -> None:  # for programs that are exported before any call
+    def _after_freezing(self) -> None:  # fills the cache for programs that are exported before any call
         if self._frozen:
             self._current_weights(torch.empty(0, dtype=torch.float32, device=self.fingerprint.device))
 

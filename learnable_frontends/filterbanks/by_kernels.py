@@ -1,4 +1,4 @@
-"""Filterbanks of FIR filters: energies from their kernels, by Parseval's theorem or in the time domain."""
+"""Filterbanks of FIR filters: energies computed from kernels, by Parseval's theorem or in the time domain."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ __all__ = ["KernelFilterbank", "mirrored"]
 
 
 class KernelFilterbank(CenteredFilterbank):
-    r"""A bank of FIR filters: a family declares its parameters and defines its `kernels`, this class does the rest.
+    r"""A filterbank of FIR filters: a family declares its parameters and defines its `kernels`.
 
-    Kernels that are even about their middle tap are defined by half of them, `half_kernels`, and cost half. A family
-    with one learned center for each filter calls `CenteredFilterbank.declare_centers` and has its centers; others
-    define ``center_frequencies``, and declare their parameters by `Filterbank.declare`.
+    Kernels that are even about their middle tap are defined by half of their taps, `half_kernels`, and cost half. A
+    family with one learned center for each filter calls `CenteredFilterbank.declare_centers`; other families define
+    ``center_frequencies`` and declare their parameters with `Filterbank.declare`.
 
     The energy of filter :math:`i` in a frame is the mean square of the windowed frame convolved with the filter. For
-    the full convolution Parseval's theorem gives it from one FFT a frame and one matrix product, whatever the number
-    of taps (``padding="full"``); ``padding="valid"`` keeps only the outputs that see the whole kernel, as published,
-    and must be convolved.
+    the full convolution (``padding="full"``), Parseval's theorem computes it from one FFT for each frame and one matrix
+    product, whatever the number of taps. ``padding="valid"`` keeps only the outputs that cover the whole kernel, as the
+    published code of Dutta et al. 2021 does, and needs the convolution itself.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
         kernel_size: Taps per filter, odd, 3 or more; ``None`` means 16 ms (705 at 44.1 kHz).
         n_fft: Even transform length in samples, ``win_length`` or more. ``None`` is exact: long enough for all outputs
-            of the convolution. A shorter one is the circular convolution with this period, which wraps outputs beyond
-            its end around to the beginning, and costs what a mel spectrogram of the same ``n_fft`` costs, whatever
-            ``kernel_size`` is; levels stay those of the exact bank.
-        padding: Which outputs of the convolution count: ``"full"``, all of them, from one FFT a frame; or ``"valid"``,
-            those that see the whole kernel, as the published code does, for exact comparison with its weights. On
-            steady sounds well above the log's offset the log energies of the two differ by a near constant. But
-            ``"valid"`` convolves in the time domain: far more work, and ``frames x n_filters x
-            win_length`` numbers of memory.
-        window: Function from ``win_length`` to the frame window. It is called once and not kept. The published code's
-            is symmetric: ``functools.partial(torch.hamming_window, periodic=False)``. ``torch.hann_window`` keeps loud
-            low sounds out of quiet high filters.
-        init: Where centers start: evenly on a scale, ``"mel"`` (``"htk"``), ``"slaney"``, ``"bark"``, ``"erb"`` or
-            ``"linear"``, or ``n_filters`` ascending frequencies in Hz.
-        gain: ``"raw"`` leaves the kernels as they are, so lower filters, which are longer, are louder; ``"peak"`` gives
-            every filter unit gain at its center.
+            of the convolution. A shorter transform computes the circular convolution with this period, which wraps
+            outputs beyond its end around to the beginning. It costs as much as a mel spectrogram with the same
+            ``n_fft``, whatever ``kernel_size`` is, and keeps the levels of the exact filterbank.
+        padding: Which outputs of the convolution count: ``"full"`` for all of them, computed from one FFT per frame; or
+            ``"valid"`` for those that cover the whole kernel, for exact comparison with weights of the published code.
+            On steady sounds well above the offset of the logarithm, the log energies of the two differ by a nearly
+            constant number. ``"valid"`` convolves in the time domain, which takes far more work and a memory of
+            ``frames x n_filters x win_length`` numbers.
+        window: Function from ``win_length`` to the samples of the frame window. It is called once and not kept. The
+            published code uses a symmetric one: ``functools.partial(torch.hamming_window, periodic=False)``.
+            ``torch.hann_window`` keeps loud low sounds out of quiet high filters.
+        init: Where centers start: the name of a scale on which they are evenly spaced, ``"mel"`` (``"htk"``),
+            ``"slaney"``, ``"bark"``, ``"erb"`` or ``"linear"``; or ``n_filters`` ascending frequencies in Hz.
+        gain: ``"raw"`` leaves the kernels as they are, so that lower filters, which are longer, are louder; ``"peak"``
+            scales every filter to unit gain at its center.
         **options: The arguments that `Filterbank` describes.
     """
 
@@ -84,7 +84,7 @@ class KernelFilterbank(CenteredFilterbank):
         if padding == "valid" and kernel_size > self.win_length:
             raise ValueError(
                 f"kernel_size must be at most win_length={self.win_length} with padding='valid', got {kernel_size} "
-                "(no output would see the whole kernel; use padding='full')"
+                "(no output would cover the whole kernel; use padding='full')"
             )
         if gain not in ("raw", "peak"):
             raise ValueError(f"gain must be 'raw' or 'peak', got {gain!r}")
@@ -100,9 +100,9 @@ class KernelFilterbank(CenteredFilterbank):
             padding=(half, self.win_length - half),
             tail=frame_length - self.win_length,
         )
-        # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum of all
-        # bins; a one-sided bin counts twice but for 0 Hz and the Nyquist frequency (n_fft is even). In a shorter
-        # transform outputs are added to each other; counted as before they leave levels where they were.
+        # Parseval: the mean over the outputs of the full convolution is 1 / (outputs n_fft) times the sum over all
+        # bins. One-sided bins count twice, except 0 Hz and the Nyquist frequency (n_fft is even). A shorter transform
+        # adds outputs to each other; dividing by the same number of outputs keeps the levels.
         shares = np.full(n_fft // 2 + 1, 2.0 / (outputs * n_fft))
         shares[[0, -1]] /= 2
         self._constants["bin_shares"] = shares
@@ -110,19 +110,19 @@ class KernelFilterbank(CenteredFilterbank):
         self.set_init(init)
 
     def half_kernels(self) -> Tensor:
-        """Middle tap of each even kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        """Return the middle tap of each even kernel and those after it, ``(n_filters, (kernel_size + 1) // 2)``."""
         raise NotImplementedError(f"{type(self).__name__} defines kernels(), which need not be even")
 
     def half_quadrature(self) -> Tensor | None:
-        """Halves of odd kernels, as `half_kernels`, whose energy is added to that of the even ones; ``None``: none."""
+        """Return halves of odd kernels, whose energy is added to that of the even ones, or ``None`` for no kernels."""
         return None
 
     def halves(self) -> tuple[Tensor, Tensor | None]:
-        """Return `half_kernels` and `half_quadrature`; families whose two have steps in common compute them here."""
+        """Return `half_kernels` and `half_quadrature`; a family in which they share steps redefines this method."""
         return self.half_kernels(), self.half_quadrature()
 
     def kernels(self) -> Tensor:
-        """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
+        """Return the impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
         return mirrored(self.half_kernels())
 
     def power_response(self, n_fft: int) -> Tensor:
@@ -144,7 +144,7 @@ class KernelFilterbank(CenteredFilterbank):
         return even_kernel_response(kernels, n_fft, quadrature) if self._is_even else kernel_response(kernels, n_fft)
 
     def weights(self, like: Tensor) -> Tensor:
-        """Weights of the bins of a power spectrum; with ``padding="valid"`` kernels that frames are convolved with."""
+        """Return the weights of the bins or, with ``padding="valid"``, the kernels that frames are convolved with."""
         if self.padding == "valid":
             kernels, quadrature = self._scaled()
             if self._is_even:
@@ -156,14 +156,14 @@ class KernelFilterbank(CenteredFilterbank):
         return (response * self._constants.like("bin_shares", response)).to(like.dtype)
 
     def frame_energies(self, frames: Tensor) -> Tensor:
-        """Energies of frames not yet windowed: ``(batch, frames, frame_length)`` to ``(batch, n_filters, frames)``."""
+        """Return energies of unwindowed frames: ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``."""
         if self.padding == "full":
             return super().frame_energies(frames)
         if self.frame_stages is not None:
             frames = self.frame_stages(frames)
         windowed = frames * self._constants.like("frame_window", frames)
         energies = conv_energies(windowed, self._current_weights(frames), "valid")
-        summed: Tensor = energies.unflatten(1, (-1, self.n_filters)).sum(1)  # over a pair in quadrature
+        summed: Tensor = energies.unflatten(1, (-1, self.n_filters)).sum(1)  # over each pair in quadrature
         return summed
 
     def extra_repr(self) -> str:
@@ -193,11 +193,11 @@ class KernelFilterbank(CenteredFilterbank):
         super()._set_transform(transform)
 
     def _phase(self, frequencies: Tensor) -> Tensor:
-        """Radians at each tap, from the middle on if even: ``(n_filters,)`` in Hz to ``(n_filters, taps)``."""
+        """Return the phase in radians at each tap, or from the middle tap on if even: ``(n_filters, taps)``."""
         return frequencies[..., None] * (self._constants.like("taps", frequencies) * (2 * math.pi / self.sample_rate))
 
     def _scaled(self) -> tuple[Tensor, Tensor | None]:
-        """Kernels or half kernels, and those in quadrature, with the bank's gain."""
+        """Return kernels or half kernels, and those in quadrature, scaled by the gain of the filterbank."""
         kernels, quadrature = self.halves() if self._is_even else (self.kernels(), None)
         if self.gain == "raw":
             return kernels, quadrature
@@ -213,6 +213,6 @@ class KernelFilterbank(CenteredFilterbank):
 
 
 def mirrored(half: Tensor, *, odd: bool = False) -> Tensor:
-    """Whole kernels from their middle tap and those after it."""
+    """Return whole kernels, made from their middle tap and those after it."""
     before = half[:, 1:].flip(-1)
     return torch.cat([-before if odd else before, half], dim=-1)

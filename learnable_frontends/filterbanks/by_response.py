@@ -1,4 +1,4 @@
-"""Filterbanks drawn over frequency: a mel spectrogram's frames and transform, weighted by a response in closed form."""
+"""Filterbanks whose response over frequency has a closed form, with the frames and transform of a mel spectrogram."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ LARGEST_N_FFT = 2**18
 
 
 class ResponseFilterbank(Filterbank):
-    """A bank whose family says its power `response` over frequency in Hz; the rest is that of a mel spectrogram.
+    """A filterbank that is defined by its power `response` over frequency in Hz; all else is as in a mel spectrogram.
 
-    Its cost is a mel spectrogram's too: the response is drawn over the bins of the transform in each call, once for the
-    whole batch. A family's constructor declares its parameters and ends with `set_bins`.
+    It also costs as much as a mel spectrogram: the response is evaluated at the bins of the transform in each call,
+    once for the whole batch. The constructor of a family declares its parameters and ends with a call of `set_bins`.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
-            there on whose bins are close enough for the narrowest filter.
+        n_fft: Transform length in samples, at least ``win_length``. ``None`` means the smallest power of two that is at
+            least ``win_length`` and has bins that are close enough for the narrowest filter.
         power: Exponent of the magnitude spectrum: 2 for power, 1 for magnitude.
-        power_offset: Added to the power before the exponent, as in ``sqrt(real**2 + imag**2 + 1e-9)``.
-        align: Where the window is in the ``n_fft`` samples of a transform: in its middle, ``"center"``, as in
-            `torch.stft`; or ``"start"``: frames are ``win_length`` samples followed by zeros, and their number does not
-            depend on ``n_fft``, as in Kaldi and TensorFlow.
-        pad_mode: How the ends are padded: ``"reflect"`` as torchaudio does, ``"constant"`` as librosa does,
-            ``"replicate"`` or ``"circular"``; by ``n_fft // 2`` samples.
+        power_offset: Number that is added to the power before the exponent, as in
+            ``sqrt(real**2 + imag**2 + 1e-9)``.
+        align: Where the window lies in the ``n_fft`` samples of a transform: ``"center"`` for the middle, as in
+            `torch.stft`; or ``"start"`` for the beginning, as in Kaldi and TensorFlow: frames are ``win_length``
+            samples followed by zeros, and their number does not depend on ``n_fft``.
+        pad_mode: How the ends are padded, by ``n_fft // 2`` samples: ``"reflect"`` as in torchaudio, ``"constant"`` as
+            in librosa, ``"replicate"`` or ``"circular"``.
         **options: The arguments that `Filterbank` describes.
     """
 
@@ -65,11 +66,11 @@ class ResponseFilterbank(Filterbank):
             raise ValueError(f"n_fft must be at least win_length={self.win_length}, got {n_fft}")
 
     def set_bins(self, fits: Callable[[int], bool] = lambda _: True) -> None:
-        """Set the length of the transform, and with it the bins and frames: the end of each family's constructor.
+        """Set the length of the transform, its bins and the frames. It is the last call in a family's constructor.
 
         Args:
-            fits: Whether the bins of a transform of so many samples are close enough for the narrowest filter; asked
-                only if the argument ``n_fft`` is ``None``.
+            fits: Function from a transform length to whether its bins are close enough for the narrowest filter. It is
+                used only if the argument ``n_fft`` is ``None``.
         """
         n_fft = 1 << (self.win_length - 1).bit_length() if self._n_fft is None else self._n_fft
         while self._n_fft is None and not fits(n_fft):
@@ -78,7 +79,7 @@ class ResponseFilterbank(Filterbank):
                 raise ValueError(
                     f"f_min and f_max must be further apart for each of {self.n_filters} filters to cover a bin of a "
                     f"transform of {LARGEST_N_FFT} samples, got f_min={self.f_min}, f_max={self.f_max} (all in Hz; "
-                    "give n_fft to do without)"
+                    "give n_fft to allow empty filters)"
                 )
         half, after = n_fft // 2, n_fft - self.win_length
         if self.align == "center":
@@ -94,12 +95,12 @@ class ResponseFilterbank(Filterbank):
         return self.power, self.power_offset
 
     def _bins(self, n_fft: int) -> Float64Array:
-        """Frequencies in Hz of the bins of a transform."""
+        """Return the frequencies in Hz of the bins of a transform."""
         return np.arange(n_fft // 2 + 1, dtype=np.float64) * (self.sample_rate / n_fft)
 
     @abstractmethod
     def response(self, frequencies: Tensor) -> Tensor:
-        """Compute each filter's power gain: frequencies in Hz ``(bins,)`` to ``(n_filters, bins)``, not negative."""
+        """Return the nonnegative power gain of each filter: frequencies in Hz ``(bins,)`` to ``(n_filters, bins)``."""
 
     def power_response(self, n_fft: int) -> Tensor:
         """Return the power gain of each filter at the bins of a transform, shape ``(n_filters, n_fft // 2 + 1)``.
@@ -110,7 +111,7 @@ class ResponseFilterbank(Filterbank):
         return self.response(self._tensor(self._bins(n_fft)))
 
     def weights(self, like: Tensor) -> Tensor:
-        """Power gain of each filter at the bins of the bank's own transform."""
+        """Return the power gain of each filter at the bins of the filterbank's own transform."""
         return self.response(self._constants.like("bins", like)).to(like.dtype)
 
     def extra_repr(self) -> str:

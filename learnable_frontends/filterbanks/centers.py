@@ -1,4 +1,4 @@
-"""Banks with one learned center frequency for each filter: where centers start, and the parameter that they follow."""
+"""Filterbanks with one learned center for each filter: where centers start, and the parameters that they depend on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ __all__ = ["CenteredFilterbank"]
 
 
 class CenteredFilterbank(Filterbank):
-    """A bank whose centers start where an argument ``init`` says; families that learn them call `declare_centers`.
+    """A filterbank whose argument ``init`` defines where centers start.
 
-    Its families take ``init``, call `set_init` with it and then `declare_centers`, or use `starting_points` for first
-    values of their own; those with a width call `declare_widths`, and redefine ``width_unit`` and what depends on it.
+    A family takes the argument ``init`` and passes it to `set_init`. It then calls `declare_centers` to learn one
+    center for each filter, or uses `starting_points` to compute first values of other parameters. A family with widths
+    calls `declare_widths`, and redefines ``width_unit`` and what depends on it if its unit is not Hz.
     """
 
     raw_center: nn.Parameter
@@ -31,14 +32,14 @@ class CenteredFilterbank(Filterbank):
     width_unit = "Hz"
 
     def set_init(self, init: str | Sequence[float] | Tensor) -> None:
-        """Set where centers start, the argument ``init`` of a family's constructor, and check it."""
+        """Set and check where centers start: the argument ``init`` of a family's constructor."""
         self._init = (
             init if isinstance(init, str) else torch.as_tensor(init, dtype=torch.float64, device="cpu").tolist()
         )
         self.starting_points()
 
     def starting_points(self) -> Tensor:
-        """Return ``f_min``, the centers that ``init`` asks for, and ``f_max``, in Hz: float64 on the CPU."""
+        """Return ``f_min``, the centers that ``init`` defines, and ``f_max``, in Hz, in float64 on the CPU."""
         step = RAMP_SHARE * (self.f_max - self.f_min) / (self.n_filters + 1)
         if step < 4 * self.f_max * torch.finfo(torch.float32).eps:
             raise ValueError(
@@ -47,7 +48,7 @@ class CenteredFilterbank(Filterbank):
             )
         with exact_construction():
             points = spaced_centers(self._init, self.n_filters, self.f_min, self.f_max)
-        # The ramp of `functional.ordered` would push closer ones apart in silence, or leave no room for their edges.
+        # The ramp of `functional.ordered` would silently push closer centers apart, or leave no room for their edges.
         if not bool((points.diff() > 1.5 * step).all()):
             raise ValueError(
                 f"init must keep centers more than {1.5 * step:.3g} Hz from each other and from f_min and f_max, "
@@ -56,11 +57,11 @@ class CenteredFilterbank(Filterbank):
         return points
 
     def declare_centers(self) -> None:
-        """Declare ``raw_center``, from which `center_frequencies` follow: one free number for each filter.
+        """Declare ``raw_center``, one free parameter for each filter, which determines `center_frequencies`.
 
-        It is the logit of the center's place in the band, so that a step means the same relative change at every
-        sample rate. Centers are the sorted places, plus a thousandth of an even ramp (`functional.ordered`), so that
-        any values leave them strictly ascending and strictly inside the band.
+        It is the logit of the center's position in the band, so that a step means the same relative change at every
+        sample rate. The centers are the sorted positions plus a thousandth of an even ramp (`functional.ordered`), and
+        so they are strictly ascending and strictly inside the band for any values of the parameter.
         """
         points, ramp, length = self.starting_points(), even_ramp(self.n_filters), self.f_max - self.f_min
         places = (points[1:-1] - self.f_min) / length
@@ -69,13 +70,13 @@ class CenteredFilterbank(Filterbank):
         self._constants["spread_factors"] = [[(1 - RAMP_SHARE) * length]]
 
     def declare_widths(self, width: float | str | Sequence[float] | Tensor, learn_width: bool) -> None:
-        """Set the width of each filter, from which `widths` follow, and declare ``raw_width`` if it is learned.
+        """Set the width of each filter, and declare ``raw_width`` if widths are learned.
 
-        It comes after `declare_centers`.
+        Call it after `declare_centers`.
 
         Args:
             width: One number or one for each filter, in ``width_unit``, or ``"spacing"`` for `spacing_widths`.
-            learn_width: Whether widths are learned, each inside `width_range`.
+            learn_width: Whether widths are learned, each within `width_range`.
         """
         (low, high), unit = self.width_range, self.width_unit
         if isinstance(width, str):
@@ -102,11 +103,11 @@ class CenteredFilterbank(Filterbank):
 
     @property
     def width_range(self) -> tuple[float, float]:
-        """Narrowest and widest that a learned width becomes: a ten-thousandth of the band and all of it."""
+        """Smallest and largest value of a learned width: a ten-thousandth of the band, and the whole band."""
         return 1e-4 * (self.f_max - self.f_min), self.f_max - self.f_min
 
     def spacing_widths(self) -> Tensor:
-        """Return widths with which responses are half of their peak half-way to their neighbors, on average."""
+        """Return widths for which responses have half of their peak power half-way to their neighbors, on average."""
         points = self.starting_points()
         return (points[2:] - points[:-2]) / 2
 
@@ -117,11 +118,11 @@ class CenteredFilterbank(Filterbank):
 
     @property
     def widths(self) -> Tensor:
-        """Full width of each filter at half of its peak's power in Hz, as it is now, shape ``(n_filters,)``."""
+        """Current full width of each filter at half of its peak power, in Hz, shape ``(n_filters,)``."""
         return self.centers_and_widths()[1]
 
     def centers_and_widths(self) -> tuple[Tensor, Tensor]:
-        """Return `center_frequencies` and `widths`, which have steps in common."""
+        """Return `center_frequencies` and `widths`, which share steps."""
         spread = self._spread()
         if len(spread) == 2:
             return spread[0], spread[1].exp()
@@ -129,7 +130,7 @@ class CenteredFilterbank(Filterbank):
         return spread[0], self._constants.like("widths", spread).index_select(0, order)
 
     def _spread(self) -> Tensor:
-        """Centers, and logarithms of widths if `declare_widths` lets them learn: shape ``(1 or 2, n_filters)``."""
+        """Return centers and, if widths are learned, logarithms of widths, shape ``(1 or 2, n_filters)``."""
         factors = self._constants["spread_factors"]
         raw = (self.raw_center, self.raw_width) if len(factors) == 2 else (self.raw_center,)
         steps = at_least_float32(torch.stack(raw)).index_select(1, self.raw_center.detach().argsort()).sigmoid()

@@ -1,6 +1,6 @@
-"""What tells the state of one filterbank from that of another: its family, sample rate and band, in the state dict.
+"""The fingerprint in the state dict, by which the state of another family, sample rate or band is recognized.
 
-Free parameters are unit-free: those of a bank for 44.1 kHz have the shape of those for 16 kHz, and other centers there.
+Free parameters have no unit. Those of a filterbank for 44.1 kHz would load into one for 16 kHz, and mean other centers.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ __all__ = ["Fingerprinted"]
 
 
 class Fingerprinted(DeclaredParameters):
-    """A module whose state dict has a ``fingerprint`` of five integers; the state of another module is refused.
+    """A module whose state dict has a ``fingerprint`` of five integers, and which refuses a state with another one.
 
-    The buffer only makes room for it, since frameworks load and move what is registered. Its value is never trusted:
-    what is saved and compared are the numbers that the constructor was told. States without it load.
+    The buffer is only a placeholder, since frameworks load and move what is registered. Its value is never used: the
+    numbers that are saved and compared are those of the constructor. States without a fingerprint load.
     """
 
     fingerprint: Tensor
 
     def _set_fingerprint(self, sample_rate: float, f_min: float, f_max: float, kind: str = "") -> None:
-        """Set the numbers; ``kind`` names a setting of the family that its parameters have no meaning without."""
+        """Set the fingerprint; ``kind`` names a setting of the family that changes the meaning of its parameters."""
         family = zlib.crc32(type(self).__name__.encode() + kind.encode())
         self._identity = [1, family, *(round(1000 * hz) for hz in (sample_rate, f_min, f_max))]
         self.register_buffer("fingerprint", torch.tensor(self._identity, dtype=torch.int64))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set this bank's own parameters to where the constructor started them."""
+        """Set this filterbank's own parameters to the values that they had after construction."""
         super().reset_parameters()
         self.fingerprint.copy_(torch.tensor(self._identity, device="cpu"))
 
@@ -54,7 +54,7 @@ class Fingerprinted(DeclaredParameters):
                 errors.append(
                     f"{self._refusal(given.tolist())} (to load it all the same, remove {key!r} from the state)"
                 )
-            given = None  # of another family, of which nothing is taken: only the rest of a model is loaded
+            given = None  # the state has no parameters for this filterbank: only the rest of a model is loaded
         if given is None or given.is_meta:
             state_dict = {**state_dict, key: torch.tensor(self._identity, device="cpu")}
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, *lists)

@@ -1,4 +1,4 @@
-"""How waveforms become frames: lengths, places, ends, and the checks that go with them."""
+"""How waveforms are cut into frames: lengths, positions, padding, and the checks of waveforms."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from learnable_frontends.functional import frame, pad_each
 __all__ = ["Framing", "window_samples", "zero_after"]
 
 PAD_MODES = ("constant", "reflect", "replicate", "circular")
-# A last axis of at most so many samples behind an axis so many times as long is no time axis: (time, channels).
+# A last axis that is this short, after an axis that is so many times longer, is taken for channels: (time, channels).
 MOST_CHANNELS, TIMES_LONGER = 32, 100
 
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """Frames of ``frame_length`` samples, one each ``hop_length``, of which a window lets ``win_length`` through.
+    """Frames of ``frame_length`` samples, one every ``hop_length`` samples; a window covers ``win_length`` of each.
 
     Attributes:
-        win_length: Samples that the window lets through.
-        hop_length: Samples from frame to frame.
-        frame_length: Samples that a frame is cut with, at least ``win_length``: the length of the transform, so that
-            frames need no padding of their own, which would copy each.
-        window_start: First sample of a frame that the window lets through.
-        padding: Samples added before and after a waveform.
-        center: Whether there is such padding that frame ``t`` is centered on sample ``t * hop_length``.
-        pad_mode: How they are made.
-        tail: Zeros added after that, since the last frame is cut longer than its window.
+        win_length: Number of samples that the window covers.
+        hop_length: Number of samples from frame to frame.
+        frame_length: Number of samples of a frame, at least ``win_length``. It is the length of the transform, so that
+            frames need not be padded, which would copy each of them.
+        window_start: First sample of a frame that the window covers.
+        padding: Number of samples that are added before and after a waveform.
+        center: Whether the padding is such that frame ``t`` is centered on sample ``t * hop_length``.
+        pad_mode: How the added samples are made.
+        tail: Number of zeros that are added after the padding, since the last frame extends beyond its window.
         drop_last: Whether the last frame is left out.
     """
 
@@ -49,16 +49,16 @@ class Framing:
 
     @property
     def span(self) -> int:
-        """Samples of a waveform that a frame depends on."""
+        """Number of samples of the waveform that a frame depends on."""
         return self.frame_length - self.tail
 
     @property
     def window(self) -> slice:
-        """Samples of a frame that the window lets through."""
+        """Samples of a frame that the window covers."""
         return slice(self.window_start, self.window_start + self.win_length)
 
     def cut(self, waveform: Tensor, padding: tuple[int, int], *, inside: slice | None = None) -> Tensor:
-        """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, or what is inside of them."""
+        """Cut ``(batch, time)`` into frames ``(batch, frames, frame_length)``, or into the samples ``inside`` them."""
         frames = frame(
             waveform,
             self.frame_length,
@@ -71,15 +71,15 @@ class Framing:
         return frames[:, :-1] if self.drop_last else frames
 
     def advance(self, chunk: Tensor, held: Tensor, skipped: int) -> tuple[Tensor, Tensor, int]:
-        """Cut a stream, ends not padded: the samples of the frames that a chunk completes, and what later ones need.
+        """Return the samples of the frames that the next chunk of a stream completes, and what later frames need.
 
         Args:
             chunk: The next samples, ``(..., samples)``.
-            held: Samples before it that later frames need.
-            skipped: Samples to come before the next frame, where hops are longer than frames.
+            held: Earlier samples that frames still need.
+            skipped: Number of samples to skip before the next frame begins, if hops are longer than frames.
 
         Returns:
-            Samples of the frames that are complete, maybe none; and ``held`` and ``skipped`` for the next chunk.
+            Samples of the frames that are complete, possibly none; and ``held`` and ``skipped`` for the next chunk.
         """
         unused = min(skipped, chunk.shape[-1])
         samples = torch.cat([held, chunk[..., unused:]], dim=-1)
@@ -87,7 +87,7 @@ class Framing:
         frames = max(0, 1 + (time - self.span) // self.hop_length)
         done = frames * self.hop_length
         ready = samples[..., : done - self.hop_length + self.span] if frames else samples[..., :0]
-        # The clone is no view, which would keep all of a long chunk.
+        # A clone, since a view would keep all of a long chunk in memory.
         return ready, samples[..., done:].clone(), skipped - unused + max(0, done - time)
 
     def pad_each(self, waveform: Tensor, lengths: Tensor) -> Tensor:
@@ -96,16 +96,16 @@ class Framing:
 
     @property
     def first_frame_center(self) -> float:
-        """Place of the middle of the first frame in the waveform, in samples."""
+        """Position of the middle of the first frame in the waveform, in samples."""
         return 0.0 if self.center else 0.5 * self.span - self.padding[0]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames of waveforms of ``lengths`` samples, an integer tensor of any shape."""
+        """Return the number of frames for waveforms of ``lengths`` samples, an integer tensor of any shape."""
         frames = (lengths + sum(self.padding) - self.span) // self.hop_length
         return (frames if self.drop_last else 1 + frames).clamp_min(0)
 
     def check_waveform(self, waveform: Tensor) -> None:
-        """Raise unless a waveform is floating point and ``(..., time)``."""
+        """Raise an error unless a waveform is floating point, of shape ``(..., time)``."""
         if isinstance(waveform, Tensor) and not waveform.is_floating_point():
             raise TypeError(
                 f"waveform must be a floating-point tensor, got {waveform.dtype} (16-bit samples: divide by 32768.0)"
@@ -122,7 +122,7 @@ class Framing:
                 )
 
     def check_lengths(self, lengths: Tensor, waveform: Tensor) -> None:
-        """Raise unless lengths are whole numbers that fit a waveform; their values are looked at on a CPU only."""
+        """Raise an error unless lengths are whole numbers that fit a waveform; values are checked on a CPU only."""
         if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.dtype == torch.bool:
             got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
             raise TypeError(f"lengths must be an integer tensor, got {got} (samples of each clip)")
@@ -132,12 +132,12 @@ class Framing:
                 f"{tuple(lengths.shape)}"
             )
         if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
-            return  # looking at them would wait for the device
+            return  # reading the values would wait for the device
         if (longest := int(lengths.max())) > waveform.shape[-1]:
             raise ValueError(f"lengths must be at most the {waveform.shape[-1]} samples of waveform, got {longest}")
 
     def check_samples(self, waveform: Tensor, lengths: Tensor | None) -> None:
-        """Raise unless each clip has samples enough for a frame and its padding."""
+        """Raise an error unless each clip has enough samples for a frame and its padding."""
         if lengths is None:
             self._check_samples("waveform", "have", waveform.shape[-1])
         elif lengths.device.type == "cpu" and not torch.compiler.is_compiling() and lengths.numel():
@@ -158,7 +158,7 @@ class Framing:
 
 
 def window_samples(window: Callable[[int], Tensor], win_length: int) -> Tensor:
-    """Return the samples of a frame window in float64 on the CPU, whatever the defaults."""
+    """Return the samples of a frame window in float64 on the CPU, whatever the default type and device are."""
     if not callable(window):
         raise TypeError(f"window must be a function of a length in samples, got {window!r} (such as torch.hann_window)")
     with exact_construction():
@@ -175,5 +175,5 @@ def window_samples(window: Callable[[int], Tensor], win_length: int) -> Tensor:
 
 
 def zero_after(values: Tensor, counts: Tensor) -> Tensor:
-    """Fill the frames of ``(..., n_filters, frames)`` after the first ``counts`` with zeros."""
+    """Set the frames of ``(..., n_filters, frames)`` after the first ``counts`` of each clip to zero."""
     return values.masked_fill(~within(counts, values)[..., None, :], 0.0)

@@ -1,4 +1,4 @@
-"""Filters without a formula: every tap of every kernel is learned."""
+"""Filters without a formula, whose kernels are learned tap by tap."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ __all__ = ["FreeFilterbank", "check_start", "starting_kernels"]
 
 
 class FreeFilterbank(KernelFilterbank):
-    """Filters whose taps are all learned, which start as those of any other bank.
+    """Filters of which every tap is learned, and which start as those of any other filterbank.
 
-    Nothing keeps such a filter a band-pass. Its center is the centroid of its power response, and the order of the
-    centers is not promised: filters stay in the rows where they started.
+    Take it to let filters learn any shape, or as a reference for what a parametric family gives up. Nothing keeps such
+    a filter a band-pass filter. Its center is the centroid of its power response. Filters stay in the rows where they
+    started, so the centers may be in any order. :doc:`/start/which` helps to choose a front-end.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        start: Bank whose filters these start as: its kernels, cut or followed by zeros on both sides; or, if it has
-            none or pairs of them, kernels that are even about their middle and have its power response, cut to
-            ``kernel_size``. ``None`` means a `CosGaussFilterbank` with ``width="spacing"`` and the same ``init`` and
-            band.
+        start: Filterbank whose filters these start as. Its kernels are cut, or padded with zeros on both sides. If it
+            has no kernels, or pairs in quadrature, the start is kernels that are even about their middle tap and have
+            its power response, cut to ``kernel_size``. ``None`` means a `CosGaussFilterbank` with ``width="spacing"``
+            and the same ``init`` and band.
         **options: The arguments that `KernelFilterbank` describes; ``gain`` must be ``"raw"``.
 
     Shape:
@@ -40,8 +41,8 @@ class FreeFilterbank(KernelFilterbank):
         - Output: ``(..., n_filters, 1 + time // hop_length)``.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`; or if ``start`` is not a `Filterbank`.
-        ValueError: As `CosGaussFilterbank`; or if ``start`` has another sample rate or number of filters.
+        TypeError: As for `CosGaussFilterbank`, or if ``start`` is not a `Filterbank`.
+        ValueError: As for `CosGaussFilterbank`, or if ``start`` has another sample rate or number of filters.
 
     Example:
         >>> from learnable_frontends import SincFilterbank
@@ -89,12 +90,12 @@ class FreeFilterbank(KernelFilterbank):
         return response @ bins / response.sum(-1)
 
     def kernels(self) -> Tensor:
-        """Impulse responses, shape ``(n_filters, kernel_size)``."""
+        """Return the impulse responses, shape ``(n_filters, kernel_size)``."""
         return at_least_float32(self.raw_taps)
 
 
 def check_start(bank: Filterbank, start: object) -> Filterbank:
-    """Raise unless another bank's filters can be the first ones of ``bank``; return a copy of it in float64."""
+    """Return a float64 copy of ``start``, after checking that ``bank`` can start with its filters."""
     if not isinstance(start, Filterbank):
         raise TypeError(f"start must be a Filterbank such as SincFilterbank, got {type(start).__name__}")
     if (start.sample_rate, start.n_filters) != (bank.sample_rate, bank.n_filters):
@@ -106,7 +107,7 @@ def check_start(bank: Filterbank, start: object) -> Filterbank:
 
 
 def starting_kernels(start: Filterbank, kernel_size: int) -> Tensor:
-    """Return the kernels of a bank, or even ones with its power response, as long as asked for."""
+    """Return kernels of ``kernel_size`` taps: those of a filterbank, or even ones with its power response."""
     half = kernel_size // 2
     if isinstance(start, KernelFilterbank) and start.half_quadrature() is None:
         kernels, _ = start._scaled()

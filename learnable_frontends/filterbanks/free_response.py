@@ -1,4 +1,4 @@
-"""A learned matrix over the bins of a spectrogram: the gain of every filter at every frequency."""
+"""A learned matrix over the bins of a spectrogram, which holds the gain of each filter at each frequency."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from learnable_frontends.filterbanks.options import ResponseOptions
 
 __all__ = ["FreeResponseFilterbank"]
 
-# Gain relative to a filter's largest, -60 dB, of bins where a start has less: softplus is never zero.
+# Smallest gain at the start, relative to the largest gain of the filter (-60 dB), since softplus is never zero.
 FLOOR = 1e-6
 
 
 class FreeResponseFilterbank(ResponseFilterbank):
-    """A learned matrix over the bins: each filter's gain at each frequency, not negative, started from any bank.
+    """A learned matrix over the bins of a spectrogram: the nonnegative gain of each filter at each frequency.
 
-    Others call it a trainable mel spectrogram. Nothing keeps a filter a band-pass. Its center is the centroid of its
-    gains, and the order of the centers is not promised: filters stay in the rows where they started. Gains are the
-    softplus of the parameters.
+    Other libraries call this a trainable mel spectrogram. Take it to let filters learn any response. It starts from the
+    response of any filterbank, and nothing keeps a filter a band-pass filter. The gains are the softplus of the
+    parameters, and the center of a filter is the centroid of its gains. Filters stay in the rows where they started, so
+    the centers may be in any order. :doc:`/start/which` helps to choose a front-end.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        start: Bank whose power response is the first matrix; gains below a millionth of a filter's largest are
-            raised to that. ``None`` means a `MelFrontend` with the same band and ``n_fft``. With one that has kernels
-            the level is that of its energies too.
-        n_fft: Transform length in samples, at least ``win_length``; ``None`` means what ``start`` has if it is drawn
-            over frequency, or else the smallest power of two.
+        start: Filterbank whose power response is the matrix at the start. Gains below a millionth of a filter's largest
+            gain are raised to that. ``None`` means a `MelFrontend` with the same band and ``n_fft``. If ``start`` has
+            kernels, the energies also have its level.
+        n_fft: Transform length in samples, at least ``win_length``. ``None`` means the ``n_fft`` of ``start`` if it is
+            a `ResponseFilterbank`, otherwise the smallest power of two that is at least ``win_length``.
         **options: The arguments that `ResponseFilterbank` describes.
 
     Shape:
         - Input: ``(..., time)``, floating point.
-        - Output: ``(..., n_filters, 1 + time // hop_length)``; for an odd ``n_fft`` ``1 + (time - 1) // hop_length``.
+        - Output: ``(..., n_filters, 1 + time // hop_length)``; with an odd ``n_fft`` there are
+          ``1 + (time - 1) // hop_length`` frames.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`; or if ``start`` is not a `Filterbank`.
-        ValueError: As `MelFrontend`; or if ``start`` has another sample rate or number of filters, or no gain at all at
-            any bin of a filter.
+        TypeError: As for `CosGaussFilterbank`, or if ``start`` is not a `Filterbank`.
+        ValueError: As for `MelFrontend`, or if ``start`` has another sample rate or number of filters, or a filter that
+            is zero at every bin.
 
     Example:
         >>> from learnable_frontends import MelFrontend
@@ -85,7 +87,7 @@ class FreeResponseFilterbank(ResponseFilterbank):
             self.set_bins(lambda n_fft: n_fft >= needed)
             gains = start.power_response(self.n_fft).detach()
             if isinstance(start, KernelFilterbank):
-                shares = torch.full(gains.shape[1:], 2.0)  # one-sided bins count twice, but for the ends
+                shares = torch.full(gains.shape[1:], 2.0)  # one-sided bins count twice, except the ends
                 shares[[0, -1] if self.n_fft % 2 == 0 else [0]] = 1.0
                 gains = gains * shares / (self.n_fft * (start.win_length + start.kernel_size - 1))
             levels = gains.amax(-1, keepdim=True)
@@ -104,14 +106,14 @@ class FreeResponseFilterbank(ResponseFilterbank):
         return gains @ self._constants.like("bins", gains) / gains.sum(-1)
 
     def response(self, frequencies: Tensor) -> Tensor:
-        """Gain of each filter at frequencies in Hz, interpolated between the bins: ``(n_filters, frequencies)``."""
+        """Return the gain of each filter at frequencies in Hz, interpolated between bins: ``(n_filters, bins)``."""
         gains = self._gains()
         places = (frequencies * (self.n_fft / self.sample_rate)).clamp(0, gains.shape[-1] - 1).to(gains.dtype)
         below = places.floor().long().clamp_max(gains.shape[-1] - 2)
         return torch.lerp(gains[:, below], gains[:, below + 1], places - below)
 
     def weights(self, like: Tensor) -> Tensor:
-        """Gain of each filter at the bins of a power spectrum."""
+        """Return the gain of each filter at the bins of a power spectrum."""
         return self._gains().to(like.dtype)
 
     def _gains(self) -> Tensor:

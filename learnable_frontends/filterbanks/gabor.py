@@ -1,4 +1,4 @@
-"""Complex Gabor filters, as in LEAF: pairs in quadrature, a learned center and width each."""
+"""Complex Gabor filters, as in LEAF: pairs in quadrature, with a learned center and width each."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ __all__ = ["GaborFilterbank"]
 class GaborFilterbank(KernelFilterbank):
     r"""Complex Gabor filters: Gaussians times a complex exponential, with a learned center and width each.
 
+    These are LEAF's filters. Take them to compare with LEAF, or to load its trained filters (`from_leaf`).
+    :doc:`/start/which` helps to choose a front-end.
+
     Filter :math:`i` at tap :math:`n` is
     :math:`e^{-n^2 / 2\sigma_i^2}\,e^{2\pi\mathrm{i} c_i n} / \sqrt{2\pi}\,\sigma_i`, with the center :math:`c_i` in
-    cycles per sample and the standard deviation :math:`\sigma_i` in samples. Its energy is that of the real and the
-    imaginary part together, a pair in quadrature, so that it does not depend on the phase of a tone. `kernels` returns
-    the real part, `quadrature` the imaginary one.
+    cycles per sample and the standard deviation :math:`\sigma_i` in samples. Its energy is the sum of the energies of
+    the real and the imaginary part, which are in quadrature, so that it does not depend on the phase of a tone.
+    `kernels` returns the real part and `quadrature` the imaginary part.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        width: Full width at half of the peak's power in Hz, one for all filters or one for each; or ``"spacing"``:
-            each filter's response is half of its peak half-way to its neighbors, on average.
-        learn_width: Whether widths are learned too, each between a ten-thousandth of the band and all of it.
+        width: Full width at half of the peak power in Hz: one number for all filters, or one for each. ``"spacing"``
+            chooses widths for which each response has half of its peak power half-way to its neighbors, on average.
+        learn_width: Whether widths are learned as well, each between a ten-thousandth of the band and the whole band.
         **options: The arguments that `KernelFilterbank` describes.
 
     Shape:
@@ -41,16 +44,16 @@ class GaborFilterbank(KernelFilterbank):
         - Output: ``(..., n_filters, 1 + time // hop_length)``.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`.
-        ValueError: As `CosGaussFilterbank`.
+        TypeError: As for `CosGaussFilterbank`.
+        ValueError: As for `CosGaussFilterbank`.
 
     Example:
         >>> GaborFilterbank(sample_rate=16000, n_filters=40)(torch.randn(16000)).shape
         torch.Size([40, 101])
 
     Source: Zeghidour et al., "LEAF: A Learnable Frontend for Audio Classification", ICLR 2021, eq. 3. LEAF smooths the
-    squared magnitude by a learned Gaussian and takes every ``hop_length``-th sample; here it is averaged over frames,
-    under their window, so that the filters are LEAF's and the features are not.
+    squared magnitude with a learned Gaussian and takes every ``hop_length``-th sample. Here it is averaged over
+    windowed frames, so the filters are the same as LEAF's but the features are not.
     """
 
     log_offset = 1e-8
@@ -72,7 +75,7 @@ class GaborFilterbank(KernelFilterbank):
     def from_leaf(
         cls, centers: Tensor, deviations: Tensor, sample_rate: float, **options: Unpack[KernelOptions]
     ) -> Self:
-        """Return a bank that starts with the trained filters of a LEAF front-end.
+        """Return a filterbank that starts with the trained filters of a LEAF front-end.
 
         Args:
             centers: LEAF's center frequencies in radians per sample, between 0 and pi, in any order, shape
@@ -82,14 +85,15 @@ class GaborFilterbank(KernelFilterbank):
             **options: Arguments of the constructor; LEAF's ``kernel_size`` is 401 at 16 kHz.
 
         Returns:
-            A bank with these filters in ascending order of their centers.
+            A filterbank with these filters in ascending order of their centers.
 
         Raises:
-            TypeError: If ``options`` have ``init``.
+            TypeError: If ``options`` include ``init``.
             ValueError: If the numbers are not as described, or centers are too close to each other.
 
         Example:
-            >>> bank = GaborFilterbank.from_leaf(torch.tensor([0.8, 0.2]), torch.tensor([20.0, 60.0]), 16000)
+            >>> centers, deviations = torch.tensor([0.8, 0.2]), torch.tensor([20.0, 60.0])
+            >>> bank = GaborFilterbank.from_leaf(centers, deviations, 16000)
             >>> bank.center_frequencies.round()
             tensor([ 509., 2037.], grad_fn=<RoundBackward0>)
         """
@@ -99,22 +103,22 @@ class GaborFilterbank(KernelFilterbank):
                 f"{tuple(deviations.shape)}"
             )
         if "init" in options:
-            raise TypeError(f"init must be left out, since centers say where filters start, got {options['init']!r}")
+            raise TypeError(f"init must be left out, since centers define where filters start, got {options['init']!r}")
         order = centers.detach().argsort().cpu()
         hertz, samples = (values.detach().cpu().double()[order] for values in (centers, deviations))
         options["init"] = hertz * (sample_rate / (2 * math.pi))
         return cls(sample_rate, len(order), width=_deviation_in_samples(samples, sample_rate), **options)
 
     def half_kernels(self) -> Tensor:
-        """Middle tap of each real part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        """Return the middle tap of each real part and those after it, ``(n_filters, (kernel_size + 1) // 2)``."""
         return self.halves()[0]
 
     def half_quadrature(self) -> Tensor:
-        """Middle tap of each imaginary part and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        """Return the middle tap of each imaginary part and those after it, ``(n_filters, (kernel_size + 1) // 2)``."""
         return self.halves()[1]
 
     def halves(self) -> tuple[Tensor, Tensor]:
-        """Halves of the real and of the imaginary parts, which share their envelope and their phases."""
+        """Return halves of the real and of the imaginary parts, which share envelopes and phases."""
         centers, widths = self.centers_and_widths()
         deviations = _deviation_in_samples(widths, self.sample_rate)[:, None]
         phases = self._phase(centers)
@@ -125,7 +129,7 @@ class GaborFilterbank(KernelFilterbank):
         return envelopes * phases.cos(), envelopes * phases.sin()
 
     def quadrature(self) -> Tensor:
-        """Imaginary parts of the impulse responses, shape ``(n_filters, kernel_size)``, odd about their middle."""
+        """Return the imaginary parts of the impulse responses, ``(n_filters, kernel_size)``, odd about the middle."""
         return mirrored(self.half_quadrature(), odd=True)
 
     def extra_repr(self) -> str:
@@ -134,5 +138,5 @@ class GaborFilterbank(KernelFilterbank):
 
 
 def _deviation_in_samples(widths: Tensor, sample_rate: float) -> Tensor:
-    """Standard deviations in samples from full widths at half power in Hz, or these from those."""
+    """Convert full widths at half power in Hz to standard deviations in samples, or the other way around."""
     return math.sqrt(math.log(2)) / math.pi * sample_rate / widths

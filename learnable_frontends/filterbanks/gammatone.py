@@ -1,4 +1,4 @@
-"""Gammatone filters, the shape of the ear's: a learned center each, as wide as hearing is there, or learned too."""
+"""Gammatone filters, shaped like those of the ear, with a learned center each."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ __all__ = ["GammatoneFilterbank"]
 
 
 class GammatoneFilterbank(KernelFilterbank):
-    r"""Gammatone filters with a learned center each, one equivalent rectangular bandwidth of hearing wide, or learned.
+    r"""Gammatone filters with a learned center each, as wide as the filters of human hearing.
+
+    Take them for filters shaped like those of the ear. :doc:`/start/which` helps to choose a front-end.
 
     Filter :math:`i` at the time :math:`t` is :math:`\frac{2 (2\pi b_i)^m}{(m - 1)!}\,t^{m-1} e^{-2\pi b_i t} \cos(2\pi
     c_i t)` per second, with the order :math:`m`, the center :math:`c_i` and :math:`b_i = 1.019 \cdot 24.7\,(4.37 c_i /
-    1000 + 1)` Hz. Its gain is about one at its center, unless the kernel ends before it has decayed.
+    1000 + 1)` Hz, which follows from one equivalent rectangular bandwidth of hearing. The gain is about one at the
+    center, unless the kernel ends before the filter has decayed.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
         order: Order :math:`m` of the filters, 1 or more.
-        learn_width: Whether each filter's bandwidth is learned too, between a tenth and ten times that of hearing.
-        kernel_size: Taps per filter, odd, 3 or more; ``None`` means 50 ms, in which a filter at 100 Hz decays, and 20
-            ms with ``padding="valid"``.
+        learn_width: Whether the bandwidth of each filter is learned as well, between a tenth of that of hearing and ten
+            times that.
+        kernel_size: Taps per filter, odd, 3 or more. ``None`` means 50 ms, in which a filter at 100 Hz decays, or 20 ms
+            with ``padding="valid"``.
         **options: The arguments that `KernelFilterbank` describes.
 
     Shape:
@@ -38,8 +42,8 @@ class GammatoneFilterbank(KernelFilterbank):
         - Output: ``(..., n_filters, 1 + time // hop_length)``.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`.
-        ValueError: As `CosGaussFilterbank`.
+        TypeError: As for `CosGaussFilterbank`.
+        ValueError: As for `CosGaussFilterbank`.
 
     Example:
         >>> GammatoneFilterbank(sample_rate=16000, n_filters=40)(torch.randn(16000)).shape
@@ -60,7 +64,7 @@ class GammatoneFilterbank(KernelFilterbank):
         learn_width: bool = False,
         **options: Unpack[KernelOptions],
     ) -> None:
-        if options.get("kernel_size") is None:  # with padding="valid" it must not be longer than a frame
+        if options.get("kernel_size") is None:  # with padding="valid" it must fit into a frame
             half = 0.01 if options.get("padding") == "valid" else 0.025
             options["kernel_size"] = 2 * int(half * number("sample_rate", sample_rate, above=0, hint="in Hz")) + 1
         super().__init__(sample_rate, n_filters, **options)
@@ -72,7 +76,7 @@ class GammatoneFilterbank(KernelFilterbank):
 
     @property
     def widths(self) -> Tensor:
-        """Equivalent rectangular bandwidth of each filter in Hz, as it is now, shape ``(n_filters,)``."""
+        """Current equivalent rectangular bandwidth of each filter in Hz, shape ``(n_filters,)``."""
         hearing = 24.7 * (0.00437 * self.center_frequencies + 1)
         if not self.learn_width:
             return hearing
@@ -80,7 +84,7 @@ class GammatoneFilterbank(KernelFilterbank):
         return hearing * bounded_log_factor(at_least_float32(self.raw_width).index_select(0, order)).exp()
 
     def kernels(self) -> Tensor:
-        """Impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
+        """Return the impulse responses, shape ``(n_filters, kernel_size)``, in the order of `center_frequencies`."""
         phases = self._phase(self.center_frequencies)
         rates = self.widths[:, None] * (1.019 * 2 * math.pi / self.sample_rate)
         decays = rates * self._constants.like("taps", rates)

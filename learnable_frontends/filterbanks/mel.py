@@ -1,4 +1,4 @@
-"""The mel spectrogram, under the same contract: the fixed baseline."""
+"""The mel spectrogram under the contract of front-ends: the fixed baseline."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ __all__ = ["MelFrontend"]
 
 
 class MelFrontend(ResponseFilterbank):
-    """Log-mel spectrogram: triangular filters, fixed, on the power spectrum.
+    """Log-mel spectrogram: fixed triangular filters on the power spectrum.
 
-    `energies` equals `librosa.feature.melspectrogram`, and torchaudio's `MelSpectrogram` where that agrees with
-    librosa. They differ for an odd ``sample_rate``, whose half torchaudio rounds down to whole Hz, and for an odd
-    ``n_fft``, whose bins it spreads evenly up to that half; this follows librosa, which has each bin at ``k *
-    sample_rate / n_fft``.
+    Take it as the baseline that does not learn (:doc:`/start/which`). `LearnableMelFilterbank` starts as these filters.
+
+    `energies` equals `librosa.feature.melspectrogram`, and torchaudio's `MelSpectrogram` where the two libraries agree.
+    They differ for an odd ``sample_rate``, half of which torchaudio rounds down to whole Hz, and for an odd ``n_fft``,
+    whose bins torchaudio spreads evenly up to that half. This class follows librosa, which places bin ``k`` at
+    ``k * sample_rate / n_fft``.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of mel bands.
-        n_fft: Transform length in samples, at least ``win_length``; ``None`` means the smallest power of two from
-            there on at which every filter covers a bin.
+        n_fft: Transform length in samples, at least ``win_length``. ``None`` means the smallest power of two that is at
+            least ``win_length`` and with which every filter covers a bin.
         norm: ``None`` for triangles of height one, ``"slaney"`` for triangles of unit area.
-        mel_scale: ``"htk"`` or ``"slaney"``. Kaldi's scale is HTK's but for a factor, which changes nothing.
-        triangles: Over what triangles have straight sides: ``"hz"``, as in librosa; ``"mel"``, as in Kaldi and
-            TensorFlow; or ``"symmetric"``, over Hz and as wide on their right side as on their left one, as in
-            SpeechBrain.
+        mel_scale: ``"htk"`` or ``"slaney"``. Kaldi's scale differs from HTK's by a factor only, which has no effect.
+        triangles: The axis over which triangles have straight sides: ``"hz"``, as in librosa; ``"mel"``, as in Kaldi
+            and TensorFlow; or ``"symmetric"``, as in SpeechBrain: over Hz, with the right side as wide as the left one.
         **options: The arguments that `ResponseFilterbank` describes.
 
     Shape:
         - Input: ``(..., time)``, floating point.
-        - Output: ``(..., n_filters, 1 + time // hop_length)``; for an odd ``n_fft`` ``1 + (time - 1) // hop_length``
-          frames, as in both libraries.
+        - Output: ``(..., n_filters, 1 + time // hop_length)``; with an odd ``n_fft`` there are
+          ``1 + (time - 1) // hop_length`` frames, as in both libraries.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`.
+        TypeError: As for `CosGaussFilterbank`.
         ValueError: If ``n_fft`` is smaller than ``win_length``, or another argument breaks its rule.
 
     Warns:
-        UserWarning: If filters cover no bin of the given ``n_fft``: their energies are always zero.
+        UserWarning: If some filters cover no bin of the given ``n_fft``, so that their energies are always zero.
 
     Example:
         >>> MelFrontend(sample_rate=16000, n_filters=40)(torch.randn(3, 2, 16000)).shape
         torch.Size([3, 2, 40, 101])
 
-    Source: librosa 0.11 and torchaudio 2.9 for the conventions.
+    Source: The conventions are those of librosa 0.11 and torchaudio 2.9.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class MelFrontend(ResponseFilterbank):
         return self._tensor(self._constants["edges"][1:-1])
 
     def response(self, frequencies: Tensor) -> Tensor:
-        """Height of each triangle at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
+        """Return the height of each triangle at frequencies in Hz: ``(bins,)`` to ``(n_filters, bins)``."""
         return self._heights(frequencies)
 
     def _heights(self, frequencies: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class MelFrontend(ResponseFilterbank):
         return self._tensor(self._drawn_triangles(n_fft))
 
     def weights(self, like: Tensor) -> Tensor:
-        """Heights of the triangles at the bins of a power spectrum."""
+        """Return the heights of the triangles at the bins of a power spectrum."""
         return self._constants.like("triangles", like)
 
     def extra_repr(self) -> str:
@@ -122,10 +123,10 @@ class MelFrontend(ResponseFilterbank):
         return f"{super().extra_repr()}, norm={self.norm!r}, mel_scale={self.mel_scale!r}, triangles={self.triangles!r}"
 
     def _drawn_triangles(self, n_fft: int) -> Float64Array:
-        """Draw the triangles in float64, whatever the type that they will have."""
+        """Return the heights of the triangles at the bins of a transform, computed in float64."""
         with exact_construction():
             return self._heights(torch.from_numpy(self._bins(n_fft))).numpy()
 
     def _empty(self, n_fft: int) -> int:
-        """Filters that cover no bin."""
+        """Return the number of filters that cover no bin of a transform."""
         return int((self._drawn_triangles(n_fft).max(-1) == 0).sum())

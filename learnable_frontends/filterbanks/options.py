@@ -1,8 +1,8 @@
 """The arguments that families share: typed for editors, and written into the signature and help of each family.
 
-A family's constructor takes its own arguments and ``**options: Unpack[...]``, which it passes on. Python refuses a
-misspelt name where the base declares what there is; editors know the names and types from the dictionary below; and
-`share_arguments` puts them, with their defaults and descriptions, into what `inspect.signature` and `help` show.
+The constructor of a family takes its own arguments and ``**options: Unpack[...]``, which it passes on. The base class
+declares all arguments, so Python refuses a misspelled name. Editors know names and types from the dictionaries below.
+`share_arguments` adds the arguments, with their defaults and descriptions, to `inspect.signature` and `help`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["FilterbankOptions", "FramingOptions", "KernelOptions", "MelOptions",
 
 
 class FramingOptions(TypedDict, total=False):
-    """Arguments of `learnable_frontends.Filterbank`, which describes them, but for the window: bases differ in it."""
+    """Arguments of `learnable_frontends.Filterbank`, which describes them, without the window, whose default varies."""
 
     win_length: int | None
     hop_length: int | None
@@ -70,7 +70,7 @@ ENTRY = re.compile(r"^ {8}(\**\w+): .*(?:\n {9,}.*)*\n", re.MULTILINE)  # of a d
 
 
 def share_arguments(cls: type[Any]) -> None:
-    """Write the arguments that a class passes on by ``**options`` into its signature and docstring."""
+    """Add the arguments that a class passes on as ``**options`` to its signature and docstring."""
     init = cls.__dict__.get("__init__")
     if init is None:
         return
@@ -85,13 +85,13 @@ def share_arguments(cls: type[Any]) -> None:
         mine = {match[1] for match in ENTRY.finditer(cls.__doc__ or "")}
         missing = "".join(described[p.name] for p in own if p.name in described and p.name not in mine)
         cls.__doc__ = ENTRY.sub(lambda m: missing if m[1] == "**options" else m[0], cls.__doc__ or "") or None
-    init.__signature__ = inspect.Signature(own)  # of the function too: tools that make parsers look there
+    init.__signature__ = inspect.Signature(own)  # of the function as well, where tools that make parsers look
     cls.__signature__ = inspect.Signature(own[1:])
 
 
 def _with_type(parameter: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
-    """A parameter with its annotation as a type, which means the same in the module of another class."""
+    """Return a parameter whose annotation is a type instead of a name, so that it has a meaning in other modules."""
     try:
         return parameter.replace(annotation=get_type_hints(function)[parameter.name])
-    except (KeyError, NameError):  # none, or of a name that is there for type checkers only
+    except (KeyError, NameError):  # no annotation, or one with a name that exists for type checkers only
         return parameter

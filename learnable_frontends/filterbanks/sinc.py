@@ -1,4 +1,4 @@
-"""Sinc filters (SincNet): ideal band-passes cut by a window, their low edge and band learned."""
+"""Sinc filters, as in SincNet: ideal band-pass filters that are cut by a window, with learned edges."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ if TYPE_CHECKING:
 
 __all__ = ["SincFilterbank"]
 
-ALMOST_ZERO = 1e-22  # radians per Hz; far below the next tap and, times any band, far above the smallest float32
+ALMOST_ZERO = 1e-22  # radians per Hz: far below the next tap and, times any band, far above the smallest float32
 
 
 class SincFilterbank(KernelFilterbank):
     r"""Band-pass filters with two learned edges each: the difference of two sincs under a Hamming window.
 
-    Filter :math:`i` at tap :math:`n` is :math:`(2 h_i \operatorname{sinc}(2 h_i n) - 2 l_i \operatorname{sinc}(2 l_i
-    n))\,v(n) / 2(h_i - l_i)` with the edges :math:`l_i < h_i` in cycles per sample and the window :math:`v`: one at
-    :math:`n = 0`.
+    These are SincNet's filters. Take them to compare with SincNet, or to load its trained filters (`from_sincnet`). On
+    the real sounds that we measured they were not better than a mel spectrogram beyond chance
+    (:doc:`/evidence/results`).
 
-    Filters start side by side: each reaches half-way to its neighbors' centers on average, :math:`(c_{i+1} -
-    c_{i-1}) / 4` to both sides of its own, and at most half-way to the ends of the band.
+    Filter :math:`i` at tap :math:`n` is :math:`2 h_i \operatorname{sinc}(2 h_i n) - 2 l_i \operatorname{sinc}(2 l_i n)`
+    times :math:`v(n) / 2(h_i - l_i)`, with the edges :math:`l_i < h_i` in cycles per sample and the window :math:`v`.
+    It is one at :math:`n = 0`.
+
+    Filters start side by side. Each one extends half-way to the centers of its neighbors on average, by :math:`(c_{i+1}
+    - c_{i-1}) / 4` to each side of its own center, but at most half-way to the ends of the band.
 
     Args:
         sample_rate: Samples per second of the waveform.
         n_filters: Number of filters.
-        edges: Where filters start, in place of ``init``: low and high edge of each in Hz, shape ``(n_filters, 2)``,
-            inside the band, in ascending order of their middles.
+        edges: Where filters start, instead of ``init``: low and high edge of each filter in Hz, shape
+            ``(n_filters, 2)``, inside the band, in ascending order of their middles.
         **options: The arguments that `KernelFilterbank` describes.
 
     Shape:
@@ -47,17 +51,18 @@ class SincFilterbank(KernelFilterbank):
         - Output: ``(..., n_filters, 1 + time // hop_length)``.
 
     Raises:
-        TypeError: As `CosGaussFilterbank`.
-        ValueError: As `CosGaussFilterbank`.
+        TypeError: As for `CosGaussFilterbank`.
+        ValueError: As for `CosGaussFilterbank`.
 
     Example:
         >>> SincFilterbank(sample_rate=16000, n_filters=40)(torch.randn(16000)).shape
         torch.Size([40, 101])
 
-    Source: Ravanelli and Bengio, "Speaker recognition from raw waveform with SincNet", SLT 2018, and its published
-    code for the normalisation. There edges are absolute values in Hz; here the low edge is a logit in the band and the
-    band a logit in what is left above it, so both stay inside for any value. The kernel is computed in the equal form
-    :math:`\operatorname{sinc}((h - l) n)\cos(2\pi (l + h) n / 2)`, which does not cancel for narrow bands.
+    Source: Ravanelli and Bengio, "Speaker recognition from raw waveform with SincNet", SLT 2018, and its published code
+    for the normalization. There, edges are absolute values in Hz. Here the low edge is a logit in the band, and the
+    bandwidth is a logit in the rest of the band above it, so that both edges stay inside for any value. The kernel is
+    computed in the equivalent form :math:`\operatorname{sinc}((h - l) n)\cos(2\pi (l + h) n / 2)`, which does not
+    cancel for narrow bands.
     """
 
     raw_low: nn.Parameter
@@ -76,9 +81,9 @@ class SincFilterbank(KernelFilterbank):
         self._constants["kernel_window"] = taps[self.kernel_size // 2 :]
         self._edges = None if edges is None else torch.as_tensor(edges, dtype=torch.float64, device="cpu").tolist()
         centers, half = self._starting_middle_and_half()
-        # A quarter step down and up keeps the two edges of a filter strictly apart too.
+        # A quarter of a step down and up also keeps the two edges of a filter strictly apart.
         ramp, high_ramp = even_ramp(self.n_filters), even_ramp(self.n_filters, 0.25)
-        self._constants["ramps"] = torch.stack([ramp, high_ramp - ramp])  # of the middle, of half the width
+        self._constants["ramps"] = torch.stack([ramp, high_ramp - ramp])  # of the middle and of half the width
         self._constants["of_middle"] = [[1.0], [0.0]]
         low, high = unordered(centers - half, 2 * ramp - high_ramp), unordered(centers + half, high_ramp)
         self.declare("raw_low", unbounded(low, 0.0, 1.0))
@@ -95,31 +100,32 @@ class SincFilterbank(KernelFilterbank):
         min_band_hz: float = 50.0,
         **options: Unpack[KernelOptions],
     ) -> Self:
-        """Return a bank that starts with the trained filters of a SincNet.
+        """Return a filterbank that starts with the trained filters of a SincNet.
 
         Args:
-            low_hz: SincNet's parameter of the low edges, ``n_filters`` numbers.
-            band_hz: Its parameter of the bands, as many.
+            low_hz: SincNet's parameter for the low edges, ``n_filters`` numbers.
+            band_hz: SincNet's parameter for the bandwidths, ``n_filters`` numbers.
             sample_rate: Samples per second of the waveform.
-            min_low_hz: What it adds to the absolute value of the first.
-            min_band_hz: What it adds to that of the second.
+            min_low_hz: Number that SincNet adds to the absolute value of ``low_hz``.
+            min_band_hz: Number that SincNet adds to the absolute value of ``band_hz``.
             **options: Arguments of the constructor; SincNet's ``kernel_size`` is 251 at 16 kHz.
 
         Returns:
-            A bank with these filters in ascending order of their middles. High edges at or beyond half the sample rate
-            are a thousandth of the band divided by ``n_filters`` below it.
+            A filterbank with these filters in ascending order of their middles. High edges at or beyond half the sample
+            rate are moved below it, by a thousandth of the band divided by ``n_filters``.
 
         Raises:
             ValueError: If an edge is too close to an end of the band, or middles are too close to each other.
 
         Example:
-            >>> bank = SincFilterbank.from_sincnet(torch.tensor([950.0, 150.0]), torch.tensor([450.0, 50.0]), 16000)
+            >>> low, band = torch.tensor([950.0, 150.0]), torch.tensor([450.0, 50.0])
+            >>> bank = SincFilterbank.from_sincnet(low, band, 16000)
             >>> bank.edges.detach().round().tolist()
             [[200.0, 300.0], [1000.0, 1500.0]]
         """
         low, band = (values.detach().cpu().double().flatten() for values in (low_hz, band_hz))
         low = min_low_hz + low.abs()
-        # SincNet's end is half the sample rate, which ours stay strictly below, the highest by a step of the ramp.
+        # SincNet's edges may reach half the sample rate. Ours stay strictly below, the highest by a step of the ramp.
         highest = (options.get("f_max") or sample_rate / 2) - 1.01 * RAMP_SHARE * sample_rate / 2 / (len(low) + 1)
         edges = torch.stack([low, (low + min_band_hz + band.abs()).clamp_max(highest)], dim=-1)
         return cls(sample_rate, len(edges), edges=edges[edges.sum(-1).argsort()], **options)
@@ -136,15 +142,15 @@ class SincFilterbank(KernelFilterbank):
         return self._middle_and_half()[0]
 
     def half_kernels(self) -> Tensor:
-        """Middle tap of each kernel and those after it, shape ``(n_filters, (kernel_size + 1) // 2)``."""
+        """Return the middle tap of each kernel and those after it, ``(n_filters, (kernel_size + 1) // 2)``."""
         middle_and_half = self._middle_and_half()
-        # The middle tap is not quite zero, so that sin(x) / x is one there; torch.sinc has a slow backward pass.
+        # The middle tap is at a time just above zero, so that sin(x) / x is one. torch.sinc has a slow backward pass.
         taps = self._constants.like("taps", middle_and_half) * (2 * math.pi / self.sample_rate) + ALMOST_ZERO
         phases, cos_middle, sin_half = _cosine_and_sine(middle_and_half, taps, self._quarter_turns(middle_and_half))
         return sin_half / phases * (cos_middle * self._constants.like("kernel_window", taps))
 
     def _starting_middle_and_half(self) -> tuple[Tensor, Tensor]:
-        """First middle of each filter's band and half its width, as shares of the bank's: float64 on the CPU."""
+        """Return the first middle and half-width of each filter as shares of the band, in float64 on the CPU."""
         length = self.f_max - self.f_min
         if self._edges is None:
             points = (self.starting_points() - self.f_min) / length
@@ -159,7 +165,7 @@ class SincFilterbank(KernelFilterbank):
             raise ValueError(
                 f"edges must have ascending middles, {1.5 * step:.3g} Hz apart or more, got {middle.tolist()} (in Hz)"
             )
-        # The ramps of `functional.ordered` keep this much of either end for filters that may come in between.
+        # The ramps of `functional.ordered` reserve this much at both ends for the other filters.
         count = torch.arange(1, self.n_filters + 1, dtype=torch.float64, device="cpu")
         least, most = self.f_min + step * count, self.f_max - step * (self.n_filters + 1 - count)
         inside = (low > least) & (high < most) & (low < high)
@@ -175,22 +181,22 @@ class SincFilterbank(KernelFilterbank):
         return self._constants.like("of_middle", like)[..., None] * (math.pi / 2)
 
     def _middle_and_half(self) -> Tensor:
-        """Middle of each filter's band and half its width in Hz, shape ``(2, n_filters)``."""
+        """Return the middle and the half-width of each filter in Hz, shape ``(2, n_filters)``."""
         low = torch.sigmoid(at_least_float32(self.raw_low))
         half = torch.rsub(low, 0.5, alpha=0.5) * torch.sigmoid(at_least_float32(self.raw_band))
         middle = low + half
         positions = torch.stack([middle, half]).index_select(1, middle.detach().argsort())
         spread = ordered(positions, self._constants.like("ramps", positions))
-        # The middle counts from f_min, half the width from zero.
+        # The middle is relative to f_min, and the half-width to zero.
         origin = self.f_min * self._constants.like("of_middle", positions)
         return torch.add(origin, spread, alpha=self.f_max - self.f_min)
 
 
 def _cosine_and_sine(middle_and_half: Tensor, taps: Tensor, quarter_turns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Phases of half the width at each tap, cosine of those of the middle, sine of those of half the width.
+    """Return the phases of the half-width at each tap, the cosines of those of the middle, and the sines of the phases.
 
-    Both come from one call of the sine, the cosine a quarter turn later: for tensors this small a vector function wakes
-    the other threads, which takes longer than its arithmetic, so two calls cost twice.
+    One call of the sine computes both, the cosine by a quarter turn more. For small tensors, starting the other threads
+    takes longer than the arithmetic, so a second call would double the time.
     """
     phases = torch.addcmul(quarter_turns, middle_and_half[..., None], taps)
     cos_middle, sin_half = phases.sin().unbind()

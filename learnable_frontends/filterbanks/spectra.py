@@ -1,4 +1,4 @@
-"""From a waveform to the power spectra of its frames: what a filterbank does before its filters."""
+"""The steps of a filterbank before its filters: from a waveform to the power spectra of its frames."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from learnable_frontends.functional import dft_factors, power_spectrum, power_sp
 
 __all__ = ["DFT", "FramedSpectra"]
 
-DFT = ("dft_first", "dft_second", "dft_order")  # constants that are there with `Frontend.set_transform` alone
+DFT = ("dft_first", "dft_second", "dft_order")  # constants that `Frontend.set_transform` adds
 
 
 class FramedSpectra(Fingerprinted, Frontend):
-    """A front-end that cuts a waveform into frames and takes their power spectra, after stages of its user's.
+    """A front-end that applies its stages, cuts a waveform into frames and computes their power spectra.
 
-    `Filterbank`, which has its constructor, describes the attributes.
+    The constructor is that of `Filterbank`, which describes the attributes.
     """
 
     framing: Framing
@@ -42,7 +42,7 @@ class FramedSpectra(Fingerprinted, Frontend):
     def _set_framing(
         self, n_fft: int, *, frame_length: int, window_start: int, padding: tuple[int, int], tail: int
     ) -> None:
-        """Set how frames are cut and transformed: what a family's constructor adds to the shared settings."""
+        """Set how frames are cut and transformed, which the constructor of a family adds to the shared settings."""
         self.n_fft = n_fft
         padding = padding if self.center else (self._pad or 0,) * 2
         self.framing = Framing(
@@ -60,7 +60,7 @@ class FramedSpectra(Fingerprinted, Frontend):
         self._constants["frame_window"] = np.pad(self._constants["window"], (window_start, after))
 
     def _prepared(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Check a waveform and apply the stages before its frames: float32 or wider, and what belongs to each clip."""
+        """Check a waveform and apply ``inputs``; return it in float32 or wider, and the lengths of the clips then."""
         self.framing.check_waveform(waveform)
         if lengths is not None:
             self.framing.check_lengths(lengths, waveform)
@@ -72,12 +72,12 @@ class FramedSpectra(Fingerprinted, Frontend):
         return exact, lengths
 
     def _cut(self, waveform: Tensor, padding: tuple[int, int]) -> Tensor:
-        """Cut ``(batch, time)`` into what `spectrum` takes: frames for an FFT, else what the window lets through."""
+        """Cut ``(batch, time)`` into the input of `spectrum`: whole frames, or the samples that the window covers."""
         whole = self._transform == "fft" and self.frame_stages is None
         return self.framing.cut(waveform, padding, inside=None if whole else self.framing.window)
 
     def spectrum(self, frames: Tensor) -> Tensor:
-        """Spectrum of frames not yet windowed, ``(..., bins)``, to the chosen power; see `_in_order`."""
+        """Return the spectra of unwindowed frames, ``(..., bins)``, raised to ``power``; see `_in_order`."""
         if self.frame_stages is not None:
             frames = self.frame_stages(frames)
         if self._transform == "matmul":
@@ -92,18 +92,18 @@ class FramedSpectra(Fingerprinted, Frontend):
 
     @property
     def _to_power(self) -> tuple[float, float]:
-        """Exponent of the magnitudes of a spectrum, and what is added to their squares before."""
+        """Exponent of the magnitudes of a spectrum, and the number that is added to their squares before that."""
         return 2.0, 0.0
 
     def _in_order(self, weights: Tensor) -> Tensor:
-        """Weights of bins, ``(n_filters, n_fft // 2 + 1)``, in the order in which `spectrum` has them."""
+        """Return weights of bins, ``(n_filters, n_fft // 2 + 1)``, in the order of the bins in `spectrum`."""
         if self._transform == "fft":
             return weights
         order = self._constants.tensor(DFT[2], torch.int64, weights.device)
-        return F.pad(weights, (0, 1)).index_select(-1, order)  # bins that are there twice count once
+        return F.pad(weights, (0, 1)).index_select(-1, order)  # bins that occur twice count once
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return the frames of waveforms of ``lengths`` samples, an integer tensor; 0 where not even one fits.
+        """Return the number of frames for waveforms of ``lengths`` samples, an integer tensor; 0 if not even one fits.
 
         Example:
             >>> import torch
@@ -117,17 +117,17 @@ class FramedSpectra(Fingerprinted, Frontend):
 
     @property
     def first_frame_center(self) -> float:
-        """Place of the middle of the first frame in the waveform, in samples."""
+        """Position of the middle of the first frame in the waveform, in samples."""
         return self.framing.first_frame_center
 
     @property
     def span(self) -> int:
-        """Samples of a waveform that a frame depends on, without those before it that `inputs` look back on."""
+        """Number of samples of the waveform that a frame depends on, not counting those that ``inputs`` needs."""
         return self.framing.span
 
     @property
     def latency(self) -> int:
-        """Samples that must follow the last sample of a frame: none. As `Frontend.latency`."""
+        """Number of samples that must follow a frame, as in `Frontend.latency`: none."""
         if self.inputs is not None:
             check_streams("inputs", self.inputs)
         check_streams("compression", self.compression)
@@ -136,7 +136,7 @@ class FramedSpectra(Fingerprinted, Frontend):
         return 0
 
     def _resumed_samples(self, chunk: Tensor, state: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
-        """Samples of the frames that a chunk of a stream completes, maybe none, and what later chunks need."""
+        """Return the samples of the frames that a chunk of a stream completes, and the state for later chunks."""
         inputs, held, skipped = (
             (None, chunk[..., :0], 0) if state is None else (state["inputs"], state["held"], state["skipped"])
         )

@@ -1,4 +1,4 @@
-"""Pure stages of a front-end: framing, spectra, energies, constraints of free parameters, frequency scales."""
+"""The stages of a front-end as pure functions: frames, spectra, energies, maps of free parameters, frequency scales."""
 
 from learnable_frontends.functional.constraints import (
     bounded,

@@ -1,4 +1,4 @@
-"""Smooth maps between free parameters and the values that they stand for."""
+"""Smooth maps between free parameters and the values that they represent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = [
 
 
 def bounded(raw: Tensor, low: float, high: float) -> Tensor:
-    """Map a free parameter smoothly and monotonically into ``[low, high]``.
+    """Return the value in ``[low, high]`` to which a free parameter is mapped, smoothly and monotonically.
 
     Args:
-        raw: Any values.
-        low: Value for minus infinity.
-        high: Value for plus infinity.
+        raw: Free parameter, any values.
+        low: Value at minus infinity.
+        high: Value at plus infinity.
 
     Returns:
         ``low + (high - low) * sigmoid(raw)``, shaped like ``raw``.
@@ -51,14 +51,16 @@ def unbounded(value: Tensor, low: float, high: float) -> Tensor:
     return torch.logit((value - low) / (high - low))
 
 
-LARGEST_LOG_FACTOR = 2.3  # almost ln 10
+LARGEST_LOG_FACTOR = 2.3  # nearly ln 10
 
 
 def bounded_log_factor(raw: Tensor) -> Tensor:
-    """Map a free parameter smoothly to the logarithm of a factor between a tenth and ten; zero to zero, with slope one.
+    """Return the logarithm of a factor between a tenth and ten to which a free parameter is mapped smoothly.
+
+    Zero is mapped to zero, with a slope of one.
 
     Args:
-        raw: Any values.
+        raw: Free parameter, any values.
 
     Returns:
         ``2.3 * tanh(raw / 2.3)``, shaped like ``raw``.
@@ -70,17 +72,17 @@ def bounded_log_factor(raw: Tensor) -> Tensor:
     return LARGEST_LOG_FACTOR * torch.tanh(raw * (1 / LARGEST_LOG_FACTOR))
 
 
-# Share of the band that an even ramp takes, so that filters stay strictly apart whatever the optimizer does: at least
-# 0.27 Hz between 80 centers below 22.05 kHz, over a hundred times the spacing of float32 there.
+# Share of the band that an even ramp takes. It keeps filters strictly apart whatever the optimizer does: 80 centers
+# below 22.05 kHz are at least 0.27 Hz apart, over a hundred times the spacing of float32 there.
 RAMP_SHARE = 1e-3
 
 
 def ordered(positions: Tensor, ramp: Tensor) -> Tensor:
-    """Spread ascending positions so that they are strictly apart and strictly inside (0, 1), smoothly.
+    """Return ascending positions after a smooth spreading, strictly apart and strictly inside (0, 1).
 
     Args:
-        positions: Numbers in [0, 1], not descending, shape ``(n,)``.
-        ramp: What `even_ramp` returns for ``n``.
+        positions: Numbers in [0, 1] that do not descend, shape ``(n,)``.
+        ramp: The result of `even_ramp` for ``n``.
 
     Returns:
         ``0.999 * positions + ramp``.
@@ -93,11 +95,11 @@ def ordered(positions: Tensor, ramp: Tensor) -> Tensor:
 
 
 def unordered(positions: Tensor, ramp: Tensor) -> Tensor:
-    """Undo `ordered`.
+    """Return the positions that `ordered` maps to given ones.
 
     Args:
-        positions: What `ordered` returned, shape ``(n,)``.
-        ramp: As given to `ordered`.
+        positions: The result of `ordered`, shape ``(n,)``.
+        ramp: The ramp that was passed to `ordered`.
 
     Returns:
         The positions before spreading.
@@ -114,8 +116,9 @@ def even_ramp(n: int, offset: float = 0.0) -> Tensor:
     """Return ``n`` evenly spaced numbers strictly inside (0, 0.001), for `ordered`.
 
     Args:
-        n: How many.
-        offset: Moves them by this part of a step, between -1 and 1 (to keep the two edges of one filter apart).
+        n: Number of values.
+        offset: Share of a step by which all values are shifted, between -1 and 1; it keeps the two edges of a filter
+            apart.
 
     Returns:
         ``0.001 * (i + offset) / (n + 1)`` for ``i = 1 ... n``, float64, on the CPU.

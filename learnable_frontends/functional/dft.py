@@ -13,15 +13,15 @@ __all__ = ["DFTFactors", "dft_factors", "power_spectrum_by_matmul"]
 
 
 class DFTFactors(NamedTuple):
-    """The matrices of `power_spectrum_by_matmul`, float64.
+    """The matrices of `power_spectrum_by_matmul`, in float64.
 
     Attributes:
-        first: Transforms of a part of the samples: real and imaginary parts of ``n1 // 2 + 1`` frequencies in turn,
-            shape ``(2 * (n1 // 2 + 1), rows)``.
-        second: For each of these frequencies, the transform of the rest and the twiddle factors between the two, shape
-            ``(n1 // 2 + 1, 2 * n2, 2 * n2)``.
-        order: The bin of each column of the power spectrum, or ``n_fft // 2 + 1`` for a column that is another one's
-            mirror image, shape ``((n1 // 2 + 1) * n2,)``, whole numbers.
+        first: Transforms of a part of the samples, shape ``(2 * (n1 // 2 + 1), rows)``: real and imaginary parts of
+            ``n1 // 2 + 1`` frequencies in turn.
+        second: For each of these frequencies, the transform of the remaining samples and the twiddle factors between
+            the two, shape ``(n1 // 2 + 1, 2 * n2, 2 * n2)``.
+        order: The bin of each column of the power spectrum, or ``n_fft // 2 + 1`` for a column that is the mirror image
+            of another one; whole numbers, shape ``((n1 // 2 + 1) * n2,)``.
     """
 
     first: Tensor
@@ -32,12 +32,12 @@ class DFTFactors(NamedTuple):
 def dft_factors(samples: int, n_fft: int) -> DFTFactors:
     """Return the matrices of `power_spectrum_by_matmul`.
 
-    A transform of ``n_fft = n1 * n2`` samples is ``n2`` transforms of ``n1`` samples, factors of unit magnitude, and
-    ``n1`` transforms of ``n2`` samples. Of real samples half of the latter are enough: the others mirror them. The two
-    lengths are those with the fewest multiplications.
+    A transform of ``n_fft = n1 * n2`` samples consists of ``n2`` transforms of ``n1`` samples, factors of unit
+    magnitude, and ``n1`` transforms of ``n2`` samples. For real samples half of the latter are enough, since the others
+    mirror them. The two lengths are chosen for the fewest multiplications.
 
     Args:
-        samples: Samples of each frame, at most ``n_fft``.
+        samples: Number of samples of each frame, at most ``n_fft``.
         n_fft: Transform length in samples.
 
     Example:
@@ -75,17 +75,17 @@ def _sine(turns: Tensor) -> Tensor:
 
 
 def power_spectrum_by_matmul(frames: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Squared magnitude of the spectrum of each frame, by two small matrix products in place of an FFT.
+    """Return the squared magnitude of the spectrum of each frame, by two small matrix products instead of an FFT.
 
-    For runtimes whose FFT is missing, slow or inexact.
+    It is for runtimes whose FFT is missing, slow or inexact.
 
     Args:
-        frames: Windowed, shape ``(..., samples)``.
-        first: As `dft_factors` returns it for ``samples``, of the type of the frames.
-        second: Likewise.
+        frames: Windowed frames, shape ``(..., samples)``.
+        first: The first result of `dft_factors` for ``samples``, in the type of the frames.
+        second: The second result of `dft_factors`, in the type of the frames.
 
     Returns:
-        Power, shape ``(..., columns)``: the bins of `power_spectrum` in the order of `DFTFactors`, and a few twice.
+        Power, shape ``(..., columns)``: the bins of `power_spectrum` in the order of `DFTFactors`, a few of them twice.
 
     Example:
         >>> first, second, order = dft_factors(4, 4)
@@ -96,7 +96,7 @@ def power_spectrum_by_matmul(frames: Tensor, first: Tensor, second: Tensor) -> T
     rows, half, n2 = first.shape[1], second.shape[0], second.shape[-1] // 2
     if rows * n2 != frames.shape[-1]:
         frames = F.pad(frames, (0, rows * n2 - frames.shape[-1]))
-    # Real and imaginary parts of a frequency are neighbors: rows of the second product as they are.
+    # Real and imaginary parts of a frequency are neighbors, so these are the rows of the second product already.
     parts = (first @ frames.reshape(-1, rows, n2)).reshape(-1, half, 2 * n2)
     spectrum = (parts.transpose(0, 1) @ second).square()
     power = (spectrum[..., :n2] + spectrum[..., n2:]).transpose(0, 1)

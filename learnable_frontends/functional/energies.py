@@ -1,4 +1,4 @@
-"""Energies of filters in frames: from power spectra by Parseval's theorem, or by the literal convolution."""
+"""Energies of filters in frames, from power spectra by Parseval's theorem or by the literal convolution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["band_energies", "conv_energies"]
 
 
 def band_energies(power: Tensor, response: Tensor) -> Tensor:
-    """Weight the power spectrum of each frame by each filter's response and sum over frequency.
+    """Return the energy of each filter in each frame: the power spectrum, weighted by the response and summed.
 
     Args:
         power: Shape ``(..., frames, bins)``.
@@ -27,16 +27,17 @@ def band_energies(power: Tensor, response: Tensor) -> Tensor:
 
 
 def conv_energies(frames: Tensor, kernels: Tensor, padding: str) -> Tensor:
-    """Mean square of each frame convolved with each kernel, in the time domain: the literal, slow reference.
+    """Return the mean square of each frame convolved with each kernel: the literal, slow reference.
 
-    It writes ``frames x n_filters x samples`` numbers. With ``padding="full"`` Parseval's theorem gives the same from
-    one FFT per frame (`power_spectrum`, `kernel_response`, `band_energies`).
+    It convolves in the time domain and writes ``frames x n_filters x samples`` numbers. For ``padding="full"``,
+    Parseval's theorem leads to the same energies from one FFT per frame (`power_spectrum`, `kernel_response`,
+    `band_energies`).
 
     Args:
         frames: Windowed frames, shape ``(batch, frames, samples)``.
         kernels: Impulse responses, shape ``(n_filters, kernel_size)``.
-        padding: ``"full"`` for all ``samples + kernel_size - 1`` outputs, ``"valid"`` for the ``samples -
-            kernel_size + 1`` that see the whole kernel.
+        padding: ``"full"`` for all ``samples + kernel_size - 1`` outputs, ``"valid"`` for the
+            ``samples - kernel_size + 1`` outputs that cover the whole kernel.
 
     Returns:
         Energies, shape ``(batch, n_filters, frames)``.
@@ -49,8 +50,8 @@ def conv_energies(frames: Tensor, kernels: Tensor, padding: str) -> Tensor:
     batch, n_frames, samples = frames.shape
     flat = frames.reshape(batch * n_frames, 1, samples)
     if padding == "full":
-        # Padding first: conv1d(padding=...) is slower, and for some sizes far slower.
+        # The argument padding of conv1d is slower, and for some sizes far slower.
         flat = F.pad(flat, (kernels.shape[-1] - 1, kernels.shape[-1] - 1))
-    # conv1d correlates; flipping makes it a convolution, so that kernels need not be even.
+    # conv1d computes a correlation; flipped kernels make it a convolution.
     outputs: Tensor = F.conv1d(flat, kernels.flip(-1)[:, None])
     return outputs.square().mean(-1).reshape(batch, n_frames, -1).transpose(1, 2)

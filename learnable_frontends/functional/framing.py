@@ -1,4 +1,4 @@
-"""Frames of waveforms: cut, padded, taken block by block."""
+"""Frames of waveforms: cutting, padding, and processing in blocks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 __all__ = ["frame", "over_blocks", "pad_each"]
 
-# Samples of frames that a CPU thread transforms at a time, 3 MiB of float32: spectra stay in the cache. More takes as
-# long and more memory; less pays for each call, and with threads for waking them (docs/evidence/speed.md).
+# Samples of frames that a CPU thread transforms at a time, 3 MiB in float32, so that spectra stay in the cache. Larger
+# blocks take as long and more memory; smaller ones cost more calls and wakings of threads (docs/evidence/speed.md).
 BLOCK = 3 * 2**18
 
 
@@ -29,16 +29,16 @@ def frame(
 
     Args:
         waveform: Samples, shape ``(batch, time)``.
-        frame_length: Samples per frame.
-        hop_length: Samples from one frame's start to the next.
-        padding: Samples added before and after.
+        frame_length: Number of samples per frame.
+        hop_length: Number of samples from the start of one frame to the next.
+        padding: Number of samples that are added before and after the waveform.
         pad_mode: How they are made: a mode of `torch.nn.functional.pad`.
-        tail: Zeros added after that, for frames that reach past the window they are multiplied with.
-        inside: Samples of each frame that are wanted; ``None`` for all ``frame_length``.
+        tail: Number of zeros that are added after the padding, for frames that extend beyond their window.
+        inside: Samples of each frame that are returned; ``None`` means all ``frame_length``.
 
     Returns:
-        Shape ``(batch, frames, frame_length)``, with ``frames = 1 + (time + sum(padding) + tail - frame_length) //
-        hop_length``: a view, but in a program for ONNX, which has none.
+        Frames, shape ``(batch, frames, frame_length)``, with ``frames = 1 + (time + sum(padding) + tail -
+        frame_length) // hop_length``. They are a view, except in a program for ONNX, which has no views.
 
     Example:
         >>> frame(torch.arange(6.0)[None], 4, 2)
@@ -64,13 +64,13 @@ def frame(
 
 
 def _frames_of_rows(waveform: Tensor, frame_length: int, hop_length: int) -> Tensor:
-    """Cut frames out of rows of a hop each.
+    """Cut frames by gathering rows of one hop each.
 
-    A view becomes a gathering of single numbers in ONNX, which takes longer than all the rest.
+    In ONNX a view becomes a gathering of single numbers, which takes longer than everything else.
     """
     rows = -(-frame_length // hop_length)
     frames = 1 + (waveform.shape[-1] - frame_length) // hop_length
-    # A row more than is used, so that any number of samples is filled up: cutting would make a program of one number.
+    # One row more than needed, so that samples are always added: a slice would fix their number in the program.
     padded = F.pad(waveform, (0, (frames + rows) * hop_length - waveform.shape[-1]))
     of_hops = padded.unflatten(-1, (-1, hop_length))
     place = torch.arange(frames, device=waveform.device)[:, None] + torch.arange(rows, device=waveform.device)
@@ -83,16 +83,17 @@ def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mo
     """Pad each clip of a batch at its own end, as if it were alone.
 
     Args:
-        waveform: Shape ``(..., time)``; what lies beyond the length of a clip is not read.
-        lengths: Samples of each clip, shape ``(...)``, at most ``time`` and enough for the mode.
-        padding: Samples added before and after.
+        waveform: Shape ``(..., time)``; samples beyond the length of a clip are not read.
+        lengths: Number of samples of each clip, shape ``(...)``, at most ``time`` and enough for the mode.
+        padding: Number of samples that are added before and after each clip.
         pad_mode: ``"constant"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Returns:
-        Shape ``(..., time + sum(padding))``: each padded clip, followed by zeros.
+        Padded clips, each followed by zeros, shape ``(..., time + sum(padding))``.
 
     Example:
-        >>> pad_each(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.tensor([3]), (1, 1), "reflect")
+        >>> waveform = torch.tensor([[1.0, 2.0, 3.0, 9.0]])
+        >>> pad_each(waveform, torch.tensor([3]), (1, 1), "reflect")
         tensor([[2., 1., 2., 3., 2., 0.]])
     """
     (before, after), time = padding, waveform.shape[-1]
@@ -112,16 +113,17 @@ def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mo
 
 
 def over_blocks(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Apply a function of frames to blocks of them, so that spectra are never all in memory.
+    """Apply a function of frames to one block of frames at a time, so that not all spectra are in memory at once.
 
-    On a CPU only; elsewhere, and in `torch.compile` and `torch.export`, there is one block.
+    This is done on a CPU only. On other devices, and in `torch.compile` and `torch.export`, there is one block.
 
     Args:
-        function: From ``(batch, frames, samples)`` to ``(batch, n_filters, frames)``, frame by frame.
+        function: Function from ``(batch, frames, samples)`` to ``(batch, n_filters, frames)`` that works frame by
+            frame.
         frames: Shape ``(batch, frames, samples)``.
 
     Returns:
-        What ``function(frames)`` returns.
+        The same as ``function(frames)``.
 
     Example:
         >>> over_blocks(lambda frames: frames.transpose(1, 2), torch.zeros(2, 5, 3)).shape

@@ -1,4 +1,4 @@
-"""Gaussians with two sides, as wide as triangles would be, drawn over frequency, and the gradient of their edges."""
+"""Two-sided Gaussians over frequency, as wide as given triangles, and the gradient of the triangles' edges."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 __all__ = ["GaussianSides", "edge_gradients", "gaussian_gains", "gaussian_sides"]
 
-# The Gaussian that comes closest to a triangle: its standard deviation in half-widths of the triangle.
+# Standard deviation, in half-widths of a triangle, of the Gaussian that is closest to the triangle.
 DEVIATION = 0.435
-# A side of it is 2 to the power of minus (this times the distance from its middle in half-widths) squared.
+# A side of the Gaussian is 2 to the power of minus (this times the distance from the middle in half-widths) squared.
 STEEPNESS = 1 / (DEVIATION * math.sqrt(2 * math.log(2)))
 # The logarithm to base 2 of the least gain, -241 dB; smaller ones are zero. Denormal numbers, in float32 those below 2
 # to the power of -126, take some processors fifty times as long as others. With a few of them in a hundred numbers a
@@ -22,12 +22,12 @@ LEAST = -80.0
 
 
 class GaussianSides(NamedTuple):
-    """Gains of Gaussians, and what they were made of."""
+    """Gains of Gaussians, and the intermediate results that their gradient needs."""
 
     gains: Tensor  # (n_filters, bins)
     edges: Tensor  # place, lower and upper edge of the triangles in Hz, (3, n_filters)
-    steepness: Tensor  # of the lower side, negative, and of the upper one, (2, n_filters)
-    distances: Tensor  # of bins on that side from the place, times steepness, and zero elsewhere: (2, n_filters, bins)
+    steepness: Tensor  # of the lower side, negative, and of the upper side, (2, n_filters)
+    distances: Tensor  # of bins on this side from the place, times its steepness; zero for others, (2, n_filters, bins)
     norm: str | None
 
 
@@ -37,11 +37,11 @@ def gaussian_gains(squares: Tensor) -> Tensor:
 
 
 def gaussian_sides(edges: Tensor, frequencies: Tensor, norm: str | None) -> GaussianSides:
-    """Draw Gaussians that come closest to triangles, on each side.
+    """Return Gaussians each side of which is closest to that of a triangle.
 
     Args:
-        edges: Place, lower and upper edge of each triangle in Hz, shape ``(3, n_filters)``.
-        frequencies: Where to draw them in Hz, shape ``(bins,)``.
+        edges: Place, lower edge and upper edge of each triangle in Hz, shape ``(3, n_filters)``.
+        frequencies: Frequencies in Hz, shape ``(bins,)``.
         norm: ``None`` for a height of one, ``"slaney"`` for that of a triangle of unit area.
     """
     steepness = STEEPNESS / (edges[1:] - edges[0])
@@ -53,7 +53,7 @@ def gaussian_sides(edges: Tensor, frequencies: Tensor, norm: str | None) -> Gaus
 
 
 def edge_gradients(drawn: GaussianSides, d_logs: Tensor) -> Tensor:
-    """Return the gradient of the edges, ``(3, n_filters)``, from that of the logarithms of the gains."""
+    """Return the gradient of the edges, ``(3, n_filters)``, given that of the logarithms of the gains."""
     d_distances = d_logs * drawn.distances
     steepness = drawn.steepness * (2 * math.log(2))
     d_sides = torch.linalg.vecdot(d_distances, drawn.distances) * steepness * (1 / STEEPNESS)

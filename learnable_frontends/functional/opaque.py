@@ -1,7 +1,8 @@
-"""Steps that `torch.compile` calls as they are, on a CPU and without gradients, since what it makes of them is slower.
+"""Steps that `torch.compile` calls without compiling them, on a CPU and without gradients.
 
-It computes the place of each sample in each frame anew, and does not take frames block by block, so that spectra leave
-the cache. With gradients, on other devices and in exported programs the steps are traced.
+Its compiled code would be slower: it computes the position of each sample in each frame again, and processes all frames
+at once, so that spectra leave the cache. With gradients, on other devices and in exported programs, the steps are
+traced as usual.
 """
 
 import torch
@@ -15,7 +16,7 @@ __all__ = ["compiles_opaquely", "opaque_energies"]
 
 
 def compiles_opaquely(*tensors: Tensor) -> bool:
-    """Whether a step of these tensors is being compiled for a CPU, and nobody asks for gradients."""
+    """Return whether a step with these tensors is being compiled for a CPU, without gradients."""
     if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting() or tensors[0].device.type != "cpu":
         return False
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
@@ -25,18 +26,20 @@ def compiles_opaquely(*tensors: Tensor) -> bool:
 def opaque_energies(
     frames: Tensor, window: Tensor, weights: Tensor, n_fft: int, exponent: float, offset: float
 ) -> Tensor:
-    """Energies of filters in frames, block by block: `power_spectrum`, `to_power`, `band_energies`.
+    """Return the energies of filters in frames, computed block by block and without gradients.
+
+    The steps are `power_spectrum`, `to_power` and `band_energies`.
 
     Args:
-        frames: Not windowed, shape ``(batch, frames, samples)``.
-        window: Shape ``(samples,)``.
-        weights: Of bins, shape ``(n_filters, n_fft // 2 + 1)``.
+        frames: Unwindowed frames, shape ``(batch, frames, samples)``.
+        window: Frame window, shape ``(samples,)``.
+        weights: Weights of the bins, shape ``(n_filters, n_fft // 2 + 1)``.
         n_fft: Transform length in samples.
-        exponent: Of the magnitudes.
-        offset: Added to their squares before.
+        exponent: Exponent of the magnitudes, as in `to_power`.
+        offset: Number that is added to the squared magnitudes, as in `to_power`.
 
     Returns:
-        Shape ``(batch, n_filters, frames)``, without gradients.
+        Energies, shape ``(batch, n_filters, frames)``.
     """
 
     def energies(block: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Frequency scales: Hz to mel, bark, ERB and back, and centers spaced evenly on one of them."""
+"""Frequency scales: Hz to mel, bark or ERB and back, and frequencies that are evenly spaced on a scale."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SCALES["mel"] = SCALES["htk"]
 
 
 def hz_to_scale(frequencies: Tensor, scale: str) -> Tensor:
-    """Map frequencies in Hz to a perceptual scale.
+    """Return frequencies in Hz as values on a perceptual scale.
 
     Args:
         frequencies: Frequencies in Hz, any shape, not negative.
@@ -62,7 +62,7 @@ def hz_to_scale(frequencies: Tensor, scale: str) -> Tensor:
 
 
 def scale_to_hz(values: Tensor, scale: str) -> Tensor:
-    """Map values on a perceptual scale back to Hz: the inverse of `hz_to_scale`.
+    """Return values on a perceptual scale as frequencies in Hz; the inverse of `hz_to_scale`.
 
     Args:
         values: Values on the scale, any shape.
@@ -82,7 +82,7 @@ def scale_to_hz(values: Tensor, scale: str) -> Tensor:
 
 
 def scale_slope(frequencies: Tensor, scale: str) -> Tensor:
-    """Return the derivative of `scale_to_hz`, in Hz for each unit of a mel scale, where it has these values.
+    """Return the derivative of `scale_to_hz` at given frequencies, in Hz per unit of a mel scale.
 
     Args:
         frequencies: Frequencies in Hz, any shape.
@@ -101,7 +101,7 @@ def scale_slope(frequencies: Tensor, scale: str) -> Tensor:
 def spaced_edges(n_filters: int, f_min: float, f_max: float, scale: str) -> Tensor:
     """Return ``n_filters + 2`` frequencies from ``f_min`` to ``f_max``, evenly spaced on a scale.
 
-    The inner ones are the centers of a bank of overlapping filters, the outer two its ends.
+    The inner ones are the centers of a bank of overlapping filters, and the outer two are the ends of its band.
 
     Args:
         n_filters: Number of filters.
@@ -110,7 +110,7 @@ def spaced_edges(n_filters: int, f_min: float, f_max: float, scale: str) -> Tens
         scale: As in `hz_to_scale`.
 
     Returns:
-        Frequencies in Hz, shape ``(n_filters + 2,)``, float64, ascending, the ends exactly ``f_min`` and ``f_max``.
+        Frequencies in Hz, ascending, shape ``(n_filters + 2,)``, float64; the ends are exactly ``f_min`` and ``f_max``.
 
     Raises:
         ValueError: If ``scale`` is unknown.
@@ -127,7 +127,7 @@ def spaced_edges(n_filters: int, f_min: float, f_max: float, scale: str) -> Tens
 
 
 def spaced_centers(init: str | Sequence[float] | Tensor, n_filters: int, f_min: float, f_max: float) -> Tensor:
-    """Resolve the ``init`` argument of a filterbank to edges and centers.
+    """Return the centers that the argument ``init`` of a filterbank defines, between the ends of the band.
 
     Args:
         init: The name of a scale, or ``n_filters`` ascending center frequencies in Hz, strictly inside the band.
@@ -139,7 +139,7 @@ def spaced_centers(init: str | Sequence[float] | Tensor, n_filters: int, f_min: 
         Frequencies in Hz, shape ``(n_filters + 2,)``, float64: ``f_min``, the centers, ``f_max``.
 
     Raises:
-        ValueError: If ``init`` names no scale, or its centers are not as described.
+        ValueError: If ``init`` is not the name of a scale, or its centers are not as described.
 
     Example:
         >>> spaced_centers([100.0, 440.0], 2, 0.0, 8000.0)

@@ -1,4 +1,4 @@
-"""What happens to a waveform, or to a frame of it, before its spectrum: stages for ``inputs`` and ``frame_stages``."""
+"""Stages before the spectrum: of the waveform, for the argument ``inputs``, or of each frame, for ``frame_stages``."""
 
 from learnable_frontends.inputs.length import FixedLength
 from learnable_frontends.inputs.levels import RemoveMean, Scale

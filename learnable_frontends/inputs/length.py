@@ -1,4 +1,4 @@
-"""A waveform of a fixed length."""
+"""Waveforms of a fixed length."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ __all__ = ["FixedLength"]
 
 
 class FixedLength(nn.Module):
-    """Bring each clip to so many samples: the first of a longer one; a shorter one followed by zeros, or by itself.
+    """Cut or pad each clip to a fixed number of samples.
+
+    A longer clip keeps its first samples, and a shorter one is followed by zeros or by repetitions of itself.
 
     Args:
-        samples: Samples of the output.
-        fill: What follows a shorter clip: ``"zeros"``; or ``"repeat"``, as many whole repetitions as fit, then zeros.
+        samples: Number of samples of the output.
+        fill: What follows a shorter clip: ``"zeros"``, or ``"repeat"`` for as many whole repetitions as fit and then
+            zeros.
 
     Shape:
         - Input: ``(..., time)``, one sample or more.
@@ -23,7 +26,7 @@ class FixedLength(nn.Module):
 
     Raises:
         TypeError: If ``samples`` is not a whole number.
-        ValueError: If it is not positive, or ``fill`` is neither.
+        ValueError: If ``samples`` is not positive, or ``fill`` is neither of the two.
 
     Example:
         >>> FixedLength(5, fill="repeat")(torch.tensor([1.0, 2.0]))
@@ -43,7 +46,7 @@ class FixedLength(nn.Module):
         self.fill = fill
 
     def forward(self, waveform: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Bring ``(..., time)``, of which ``counts`` samples belong to each clip (``None``: all), to the length."""
+        """Cut or pad ``(..., time)``; ``counts`` samples belong to each clip, or all if it is ``None``."""
         time = waveform.shape[-1]
         place = torch.arange(self.samples, device=waveform.device)
         length = torch.full_like(place[:1], time) if counts is None else counts.to(waveform.device)[..., None]
@@ -55,7 +58,7 @@ class FixedLength(nn.Module):
         return torch.where(kept, waveform.gather(-1, source.expand(*waveform.shape[:-1], self.samples)), 0.0)
 
     def output_counts(self, counts: Tensor) -> Tensor:
-        """Return the samples of each clip behind it, the same for all."""
+        """Return the number of samples of each clip after this stage, which is the same for all."""
         return torch.full_like(counts, self.samples)
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ __all__ = ["RemoveMean", "Scale"]
 
 
 class Scale(nn.Module):
-    """Multiply by a number: 32768 gives a waveform between -1 and 1 the amplitudes of 16-bit samples, as Kaldi's.
+    """Multiply by a number, such as 32768 to convert samples between -1 and 1 to the 16-bit range that Kaldi expects.
 
     Args:
         factor: The number, positive.
@@ -20,7 +20,7 @@ class Scale(nn.Module):
 
     Raises:
         TypeError: If ``factor`` is not a number.
-        ValueError: If it is not positive and finite.
+        ValueError: If ``factor`` is not positive and finite.
 
     Example:
         >>> import torch
@@ -35,7 +35,7 @@ class Scale(nn.Module):
         self.factor = number("factor", factor, above=0)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Multiply."""
+        """Multiply by the factor."""
         return waveform * self.factor
 
     def extra_repr(self) -> str:
@@ -44,7 +44,7 @@ class Scale(nn.Module):
 
 
 class RemoveMean(nn.Module):
-    """Subtract the mean of each frame, as Kaldi's ``remove_dc_offset``.
+    """Subtract the mean of each frame, as Kaldi's option ``remove_dc_offset`` does.
 
     Shape:
         - Input and output: ``(..., samples)``.

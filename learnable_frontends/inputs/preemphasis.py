@@ -1,4 +1,4 @@
-"""Preemphasis: every sample minus a share of the one before, of a waveform or within each frame."""
+"""Preemphasis of a waveform or of each frame: a share of the previous sample is subtracted from each sample."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["FramePreemphasis", "Preemphasis"]
 
 
 class Preemphasis(nn.Module):
-    """Preemphasis of a waveform: every sample minus ``coefficient`` times the one before.
+    """Subtract ``coefficient`` times the previous sample from each sample of a waveform.
 
     Args:
-        coefficient: Share of the sample before, 0 to 1.
-        valid: Whether the first sample, which has none before it, is left out, so that the waveform becomes one sample
-            shorter; else it stays as it is.
+        coefficient: Share of the previous sample, 0 to 1.
+        valid: Whether to drop the first sample, which has no previous one, so that the waveform becomes one sample
+            shorter. Otherwise the first sample is unchanged.
 
     Shape:
         - Input: ``(..., time)``.
@@ -24,7 +24,7 @@ class Preemphasis(nn.Module):
 
     Raises:
         TypeError: If ``coefficient`` is not a number.
-        ValueError: If it is not between 0 and 1.
+        ValueError: If ``coefficient`` is not between 0 and 1.
 
     Example:
         >>> Preemphasis(0.5)(torch.tensor([2.0, 4.0, 8.0]))
@@ -41,11 +41,11 @@ class Preemphasis(nn.Module):
         return filtered if self.valid else torch.cat([waveform[..., :1], filtered], dim=-1)
 
     def output_counts(self, counts: Tensor) -> Tensor:
-        """Return the samples of each clip that are left."""
+        """Return the number of samples of each clip after this stage."""
         return (counts - 1).clamp_min(0) if self.valid else counts
 
     def resume(self, chunk: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Filter the next samples of a stream; return them, and the sample that the next ones need."""
+        """Filter the next samples of a stream; return them, and the last sample, which the next call needs."""
         if not chunk.shape[-1]:
             return chunk, last
         if last is None:
@@ -58,23 +58,25 @@ class Preemphasis(nn.Module):
 
 
 class FramePreemphasis(nn.Module):
-    """Preemphasis within each frame: every sample minus ``coefficient`` times the one before, the first minus itself.
+    """Subtract ``coefficient`` times the previous sample from each sample of a frame.
+
+    The first sample of a frame takes the place of its own previous sample.
 
     Args:
-        coefficient: Share of the sample before, 0 to 1.
+        coefficient: Share of the previous sample, 0 to 1.
 
     Shape:
         - Input and output: ``(..., samples)``.
 
     Raises:
         TypeError: If ``coefficient`` is not a number.
-        ValueError: If it is not between 0 and 1.
+        ValueError: If ``coefficient`` is not between 0 and 1.
 
     Example:
         >>> FramePreemphasis(0.5)(torch.tensor([2.0, 4.0, 8.0]))
         tensor([1., 3., 6.])
 
-    Source: Kaldi, ``feature-window.cc``, which HTK's rule for the first sample comes from too.
+    Source: Kaldi, ``feature-window.cc``, which treats the first sample as HTK does.
     """
 
     frame_by_frame = True
@@ -93,7 +95,7 @@ class FramePreemphasis(nn.Module):
 
 
 def _differences(samples: Tensor, coefficient: float) -> Tensor:
-    """Every sample but the first minus a share of the one before."""
+    """Return each sample but the first minus a share of the previous one."""
     return torch.sub(samples[..., 1:], samples[..., :-1], alpha=coefficient)
 
 

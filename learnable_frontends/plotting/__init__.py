@@ -1,9 +1,10 @@
 """Plots of front-ends in Hz and seconds: centers, responses, kernels, features, masks, and learning.
 
 Every function draws into ``ax`` and returns ``(fig, ax)``. Without ``ax`` it makes a figure with `matplotlib.pyplot`:
-a notebook shows it below its cell, a script shows it with ``plt.show()`` or saves it with ``fig.savefig("plot.png")``.
-pyplot keeps every figure open, so a program that makes many has to close each with ``plt.close(fig)``. Lines differ in
-color (Okabe and Ito's) and in marker or dashes. All functions raise ``ModuleNotFoundError`` if matplotlib is missing.
+a notebook shows it below its cell, and a script shows it with ``plt.show()`` or saves it with
+``fig.savefig("plot.png")``. pyplot keeps every figure open, so a program that makes many figures has to close each one
+with ``plt.close(fig)``. Lines differ both in color (those of Okabe and Ito) and in marker or dashes. All functions
+raise ``ModuleNotFoundError`` if matplotlib is not installed.
 """
 
 from learnable_frontends.plotting.features import plot_features

@@ -1,4 +1,4 @@
-"""What all plots share: figures, colors, labels, the image of a clip, and the checks of arguments."""
+"""The parts that all plots share: figures, colors, labels, the image of a clip, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def import_matplotlib() -> ModuleType:
 
 
 def make_figure(size: tuple[float, float]) -> Figure:
-    """Make a figure of ``size`` in inches. It is one of pyplot, since a notebook shows no others."""
+    """Make a figure of ``size`` in inches with pyplot, since a notebook shows no other figures."""
     import_matplotlib()
     from matplotlib import pyplot
 
@@ -65,7 +65,7 @@ def make_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]
     """Return ``ax`` with its figure, or the axes of a new figure of ``size`` in inches."""
     if ax is None:
         ax = make_figure(size).add_subplot()
-    return ax.figure.figure, ax  # of a subfigure, its whole figure
+    return ax.figure.figure, ax  # for axes in a subfigure, the whole figure
 
 
 def to_array(values: Tensor) -> Array:
@@ -75,7 +75,7 @@ def to_array(values: Tensor) -> Array:
 
 
 def spread(n: int, count: int) -> list[int]:
-    """Return at most ``count`` of ``n`` indices, evenly spread, both ends among them."""
+    """Return at most ``count`` of ``n`` indices, evenly spread and including both ends."""
     return [int(index) for index in np.linspace(0, n - 1, min(n, count)).round()]
 
 
@@ -87,14 +87,14 @@ def innermost(frontend: Frontend) -> Frontend:
 
 
 def feature_label(frontend: Frontend) -> str:
-    """Return the name of what a front-end computes, with the unit if it has one."""
+    """Return the name of the features of a front-end, with their unit if they have one."""
     compression = getattr(innermost(frontend), "compression", None)
     name = {Log: "log energy", Decibels: "energy (dB)"}.get(type(compression), "feature")
     return f"weighted {name}" if isinstance(frontend, MultiHeadRelevance) else name
 
 
 def label_filters(axis: Axis, frontend: Frontend, rows: Sequence[int], count: int) -> None:
-    """Label up to ``count`` of the rows of a plot, which are filters of ``frontend``, by their centers in Hz."""
+    """Label up to ``count`` of the rows of a plot, which are filters of ``frontend``, with their centers in Hz."""
     ticks, centers = spread(len(rows), count), to_array(frontend.center_frequencies)
     axis.set_ticks(ticks, [f"{centers[rows[tick]]:.0f}" for tick in ticks])
     axis.set_label_text("center frequency (Hz)")
@@ -103,7 +103,7 @@ def label_filters(axis: Axis, frontend: Frontend, rows: Sequence[int], count: in
 def draw_image(
     ax: Axes, values: Tensor, frontend: Frontend, rows: Sequence[int], hop_length: int | None, label: str, **style: Any
 ) -> None:
-    """Draw filters, a row each, over seconds. Each pixel is centered on the middle of its frame."""
+    """Draw an image with a row for each filter over time in seconds. Each pixel is centered on its frame."""
     hop = (frontend.hop_length if hop_length is None else hop_length) / frontend.sample_rate
     first = frontend.first_frame_center / frontend.sample_rate
     extent = (first - 0.5 * hop, first + (values.shape[-1] - 0.5) * hop, -0.5, len(rows) - 0.5)
@@ -114,20 +114,20 @@ def draw_image(
 
 
 def check_frontend(name: str, frontend: object) -> None:
-    """Raise unless an argument is a front-end."""
+    """Raise an error unless an argument is a front-end."""
     if not isinstance(frontend, Frontend):
         raise TypeError(f"{name} must be a Frontend such as CosGaussFilterbank, got {type(frontend).__name__}")
 
 
 def check_heads(frontend: object) -> None:
-    """Raise unless ``frontend`` has relevance heads."""
+    """Raise an error unless ``frontend`` has relevance heads."""
     if not isinstance(frontend, MultiHeadRelevance):
         name = type(frontend).__name__
         raise TypeError(f"frontend must be a MultiHeadRelevance, got {name} (MultiHeadRelevance(frontend) adds heads)")
 
 
 def check_clip(name: str, values: Tensor, frontend: Frontend) -> None:
-    """Raise unless features or masks are those of one clip, of at least one frame."""
+    """Raise an error unless features or masks are those of one clip with at least one frame."""
     floating_tensor(name, values)
     shape = tuple(values.shape)
     if values.dim() != 2 or values.shape[0] != frontend.n_filters:

@@ -1,4 +1,4 @@
-"""The plot of the features of a clip."""
+"""A plot of the features of a clip."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["plot_features"]
 def plot_features(
     features: Tensor, frontend: Frontend, *, hop_length: int | None = None, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the features of one clip as an image over seconds, its rows labeled with their center frequencies.
+    """Draw the features of one clip as an image over time; the rows are labeled with their center frequencies.
 
     Args:
         features: Shape ``(n_filters, frames)``, from ``frontend`` or a later stage.
-        frontend: The front-end, for its sample rate, hop and centers.
-        hop_length: Samples from frame to frame, if a later stage such as pooling has changed it; ``None`` means that of
-            ``frontend``.
+        frontend: The front-end, which defines the sample rate, the hop and the centers.
+        hop_length: Samples from frame to frame, if a later stage such as pooling has changed it; ``None`` means the hop
+            of ``frontend``.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
         The figure and its axes.
 
     Raises:
-        TypeError: If ``features`` is not a floating-point tensor, or ``frontend`` not a front-end.
+        TypeError: If ``features`` is not a floating-point tensor, or ``frontend`` is not a front-end.
         ValueError: If ``features`` is not one clip of ``n_filters`` filters, or has no frames.
 
     Example:

@@ -42,19 +42,21 @@ def plot_center_frequencies(
 
     Args:
         frontends: Front-ends by label; sample rates and numbers of filters may differ.
-        initial: Centers in Hz before training, shape ``(n_filters,)``, of any of them by label: thin dashed lines.
+        initial: Centers before training in Hz, shape ``(n_filters,)``, for any of the labels. They are drawn as thin
+            dashed lines.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
         The figure and its axes.
 
     Raises:
-        TypeError: If ``frontends`` is not a mapping to front-ends, or ``initial`` has other values than tensors.
-        ValueError: If it is empty, or ``initial`` has another label or another number of filters.
+        TypeError: If ``frontends`` is not a mapping to front-ends, or a value of ``initial`` is not a tensor.
+        ValueError: If ``frontends`` is empty, or ``initial`` has another label or another number of filters.
 
     Example:
         >>> from learnable_frontends import MelFrontend, SincFilterbank
-        >>> fig, ax = plot_center_frequencies({"mel": MelFrontend(16000, 40), "sinc": SincFilterbank(16000, 40)})
+        >>> banks = {"mel": MelFrontend(16000, 40), "sinc": SincFilterbank(16000, 40)}
+        >>> fig, ax = plot_center_frequencies(banks)
         >>> len(ax.lines), ax.get_ylabel()
         (2, 'center frequency (Hz)')
 
@@ -65,15 +67,15 @@ def plot_center_frequencies(
     for name, centers in (initial or {}).items():
         floating_tensor(f"initial[{name!r}]", centers)
         if sizes.get(name) != (shape := tuple(centers.shape)):
-            raise ValueError(f"initial must have labels and shapes out of {sizes}, got {name!r} of shape {shape}")
+            raise ValueError(f"initial must have labels and shapes from {sizes}, got {name!r} of shape {shape}")
     fig, ax = make_axes(ax, (7.0, 4.5))
     for i, (name, frontend) in enumerate(frontends.items()):
         color, marker, every = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], max(1, frontend.n_filters // 10)
         centers = frontend.center_frequencies
-        # Markers of different lines stand at different filters.
+        # The markers of different lines are at different filters.
         ax.plot(to_array(centers), color=color, marker=marker, markevery=(i % every, every), linewidth=1.8, label=name)
     for i, centers in enumerate((initial or {}).values()):
-        # One gray for all and on top: often they are the same, and those of the mel spectrogram drawn beside them.
+        # One gray for all, drawn on top: they are often the same, and equal to those of a mel spectrogram beside them.
         label = "before training" if i == 0 else None
         ax.plot(to_array(centers), color="0.15", linestyle=(0, (4, 3)), linewidth=1.0, label=label)
     ax.set(xlabel="filter index", ylabel="center frequency (Hz)", title="Center frequencies")
@@ -85,13 +87,14 @@ def plot_center_frequencies(
 def plot_frequency_responses(
     frontend: Frontend, *, n_fft: int | None = None, db_floor: float = -60.0, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the power response of every filter in dB relative to the highest gain, low filters in dark colors.
+    """Draw the power response of every filter in dB relative to the highest gain; low filters have dark colors.
 
     Args:
         frontend: Any front-end.
         n_fft: Transform length in samples; ``None`` means a power of two with bins at most 2 Hz apart.
         db_floor: Lower end of the gain axis in dB.
-        ax: Axes to draw into; ``None`` makes a figure. ``ax.set_xscale("linear")`` afterwards undoes the log axis.
+        ax: Axes to draw into; ``None`` makes a figure. The frequency axis is logarithmic; call
+            ``ax.set_xscale("linear")`` to change that.
 
     Returns:
         The figure and its axes.
@@ -134,7 +137,7 @@ def plot_summed_response(
 
     Raises:
         TypeError: If ``frontends`` is not a mapping to front-ends.
-        ValueError: If it is empty, or as `plot_frequency_responses`.
+        ValueError: If ``frontends`` is empty, or as for `plot_frequency_responses`.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -158,19 +161,19 @@ def plot_summed_response(
 def plot_kernels(
     frontend: Frontend, *, indices: Sequence[int] | None = None, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw kernels against time, one above the other, each scaled to its peak.
+    """Draw kernels over time, one above the other, each scaled to its peak.
 
     Args:
-        frontend: A front-end with ``kernels()``, or one with heads around it.
-        indices: Filters to draw; ``None`` means six spread evenly over the bank.
+        frontend: A front-end with ``kernels()``, or one that is wrapped in relevance heads.
+        indices: Filters to draw; ``None`` means six that are evenly spread over the filterbank.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
         The figure and its axes.
 
     Raises:
-        TypeError: If ``frontend`` is not a front-end, or has no kernels, as a `MelFrontend` has none.
-        ValueError: If ``indices`` is empty or names a filter that is not there.
+        TypeError: If ``frontend`` is not a front-end, or has no kernels, such as a `MelFrontend`.
+        ValueError: If ``indices`` is empty or includes a filter that does not exist.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -199,7 +202,7 @@ def plot_kernels(
 
 
 def _response(frontend: Frontend, n_fft: int | None) -> tuple[Array, Array]:
-    """Return frequencies in Hz, without 0, and the power gain of each filter there."""
+    """Return the frequencies of the bins in Hz, without 0, and the power gain of each filter at them."""
     if n_fft is None:
         n_fft = 2 ** math.ceil(math.log2(max(frontend.sample_rate / 2, frontend.n_fft)))
     power = to_array(frontend.power_response(n_fft))[:, 1:]
@@ -209,7 +212,7 @@ def _response(frontend: Frontend, n_fft: int | None) -> tuple[Array, Array]:
 def _decibels(power: Array, db_floor: float) -> Array:
     if not db_floor < 0:
         raise ValueError(f"db_floor must be negative, got {db_floor} (the highest gain is 0 dB)")
-    lowest = 10 ** (db_floor / 10 - 1)  # below the axes, where a gain of zero has to go
+    lowest = 10 ** (db_floor / 10 - 1)  # a gain of zero is drawn below the axes
     decibels: Array = 10 * np.log10(np.maximum(power / power.max(), lowest))
     return decibels
 

@@ -1,4 +1,4 @@
-"""Where classes differ in frequency, and the filters of banks over it."""
+"""A plot of where classes differ in frequency, with the filters of filterbanks above it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def plot_band_information(
     *,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw how much classes differ at each frequency, and above it a row with the centers of each front-end.
+    """Draw how much classes differ at each frequency, and above that a row with the centers of each front-end.
 
     Args:
-        information: What `analysis.band_information` returned.
-        frontends: Front-ends by label, to be compared with it; ``None`` for none.
+        information: The result of `analysis.band_information`.
+        frontends: Front-ends by label, for comparison; ``None`` means none.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
         The figure and its axes.
 
     Raises:
-        TypeError: If ``information`` is something else, or one of ``frontends`` not a front-end.
+        TypeError: If ``information`` is not an `analysis.BandInformation`, or one of ``frontends`` is not a front-end.
 
     Example:
         >>> import torch

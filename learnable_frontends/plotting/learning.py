@@ -1,4 +1,4 @@
-"""Plots of learning: how far filters moved, and when."""
+"""Plots of learning: how far filters have moved, and when."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNITS = {"bandwidths": "shift (own bandwidths)", "erb": "shift (ERB-rate steps)"
 
 
 def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw how far each filter moved from where it started, against where it started.
+    """Draw how far each filter has moved from where it started, over its initial center.
 
     Args:
         frontend: Any front-end.
@@ -42,7 +42,7 @@ def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | No
 
     Raises:
         TypeError: If ``frontend`` is not a front-end.
-        ValueError: If ``unit`` is another one.
+        ValueError: If ``unit`` is none of the three.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -73,7 +73,7 @@ def plot_center_history(
 
     Args:
         centers: Centers in Hz at successive times, shape ``(times, n_filters)``.
-        times: Place of each row on the time axis; ``None`` counts from 0.
+        times: Position of each row on the time axis; ``None`` counts from 0.
         label: Label of the time axis.
         ax: Axes to draw into; ``None`` makes a figure.
 
@@ -82,7 +82,7 @@ def plot_center_history(
 
     Raises:
         TypeError: If ``centers`` is not a floating-point tensor.
-        ValueError: If ``centers`` has another shape, or another number of times than ``times``.
+        ValueError: If ``centers`` has another shape, or ``times`` has another length.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Plots of masks: that of one head for one clip, and mean masks of classes."""
+"""Plots of masks: the mask of one head for one clip, and the mean masks of classes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_masks", "plot_mean_masks"]
 
-LEVELS = ((0.25, COLORS[0], ":"), (0.5, COLORS[1], "-"), (0.75, COLORS[2], "--"))  # of the color scale, for contours
-MOST_LINES = 6  # more classes than that become a heat map
+LEVELS = ((0.25, COLORS[0], ":"), (0.5, COLORS[1], "-"), (0.75, COLORS[2], "--"))  # contours, as shares of the scale
+MOST_LINES = 6  # more classes than this are drawn as a heat map
 
 
 def plot_masks(
@@ -46,17 +46,17 @@ def plot_masks(
     limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw the mask of one head for one clip as an image over seconds; its rows are the filters of that head.
+    """Draw the mask of one head for one clip as an image over time; its rows are the filters of that head.
 
     Args:
         masks: Masks of one clip from ``frontend.masks``, shape ``(n_filters, frames)``.
         frontend: The front-end with the heads.
         head: Index of the head, from 0.
-        features: The features that the masks weight, ``frontend.frontend(waveform)``, shaped like ``masks``. They are
-            drawn in gray, dark where loud, and the mask as contours at a quarter, a half and three quarters of
-            ``limits``. The contours of a nearly constant mask are ragged or missing.
-        limits: Weights at the ends of the color scale; ``None`` means 0 to 1, or to the largest for
-            ``gate="softmax"``. Narrow ones show masks that hardly vary.
+        features: The features that the masks weight, ``frontend.frontend(waveform)``, shaped like ``masks``. If they
+            are given, they are drawn in gray, dark where loud, and the mask is drawn as contours at a quarter, a half
+            and three quarters of ``limits``. The contours of a nearly constant mask are ragged or missing.
+        limits: Weights at the ends of the color scale; ``None`` means 0 and 1, or 0 and the largest weight for
+            ``gate="softmax"``. Narrow limits reveal the variation of a mask that is nearly constant.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
@@ -66,7 +66,7 @@ def plot_masks(
         TypeError: If ``frontend`` is not a `MultiHeadRelevance`, or ``masks`` or ``features`` is not a floating-point
             tensor.
         ValueError: If ``masks`` is not one clip of ``n_filters`` filters or has no frames, ``features`` has another
-            shape, or there is no such head.
+            shape, or ``head`` does not exist.
 
     Example:
         >>> import torch
@@ -106,22 +106,23 @@ def plot_mean_masks(
     limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw mean masks over the filters: a line for each class, or a row of a heat map if there are more than six.
+    """Draw the mean masks of classes over the filters, as lines, or as a heat map if there are more than six classes.
 
-    The filters of a head stand together, head after head, labeled with their centers in Hz.
+    The filters are ordered by head, and labeled with their centers in Hz.
 
     Args:
         means: Mean weight of each filter over clips and frames, shape ``(n_filters,)``, by label, such as the name of
             a class.
         frontend: The front-end with the heads.
-        limits: Weights at the ends of the scale; ``None`` means as in `plot_masks`.
+        limits: Weights at the ends of the scale; ``None`` means the same as in `plot_masks`.
         ax: Axes to draw into; ``None`` makes a figure.
 
     Returns:
         The figure and its axes.
 
     Raises:
-        TypeError: If ``means`` is not a mapping to floating-point tensors, or ``frontend`` not a `MultiHeadRelevance`.
+        TypeError: If ``means`` is not a mapping to floating-point tensors, or ``frontend`` is not a
+            `MultiHeadRelevance`.
         ValueError: If ``means`` is empty, or one of them does not have ``n_filters`` weights.
 
     Example:
@@ -149,7 +150,7 @@ def plot_mean_masks(
         fig, ax = make_axes(ax, (7.5, 4.0))
         for i, (label, weights) in enumerate(zip(means, values, strict=True)):
             style: dict[str, Any] = {"color": COLORS[i], "marker": MARKERS[i], "markevery": max(1, len(order) // 12)}
-            for start, end in pairwise(ends):  # a line does not cross from head to head
+            for start, end in pairwise(ends):  # a line ends with its head
                 ax.plot(range(start, end), weights[start:end], label=None if start else label, linewidth=1.8, **style)
         ax.set(ylabel="mean weight", ylim=(low, high), xlim=(-0.5, len(order) - 0.5))
         ax.grid(alpha=0.3)
@@ -165,9 +166,9 @@ def _limits(masks: Array, frontend: MultiHeadRelevance) -> tuple[float, float]:
 
 
 def _contours(ax: Axes, masks: Array, low: float, high: float) -> None:
-    """Draw contours over the image of the same bins that `draw_image` has just drawn."""
+    """Draw the contours of masks over the image that `draw_image` has just drawn of the same bins."""
     left, right, bottom, top = ax.images[-1].get_extent()
-    # One more bin all around, so that contours reach the edges and a lone filter has some.
+    # One more bin on all sides, so that contours reach the edges, and so that a single filter has contours.
     weights, step = np.pad(masks, 1, mode="edge"), (right - left) / masks.shape[-1]
     extent = (left - step, right + step, bottom - 1, top + 1)
     for share, color, dashes in LEVELS:
@@ -182,7 +183,7 @@ def _contours(ax: Axes, masks: Array, low: float, high: float) -> None:
 
 
 def _mark_heads(ax: Axes, ends: Array) -> None:
-    """Draw a line between the filters of neighboring heads, and name the heads above them."""
+    """Draw a line between the filters of neighboring heads, and label the heads above the axes."""
     for end in ends[1:-1] - 0.5:
         for color, width in (("white", 3.0), ("black", 1.2)):
             ax.axvline(end, color=color, linewidth=width)
@@ -202,6 +203,6 @@ def _check_means(means: Mapping[str, Tensor], frontend: MultiHeadRelevance) -> N
         floating_tensor(f"means[{label!r}]", weights)
         if weights.shape != (frontend.n_filters,):
             raise ValueError(
-                f"means must have shape ({frontend.n_filters},), a weight a filter, got {label!r} of shape "
+                f"means must have shape ({frontend.n_filters},), one weight per filter, got {label!r} of shape "
                 f"{tuple(weights.shape)}"
             )

@@ -1,4 +1,4 @@
-"""The plot of what relevance heads do to a clip, from its mel spectrogram to its weighted features."""
+"""A plot of what relevance heads do to a clip, from its mel spectrogram to its weighted features."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ def plot_relevance(
     limits: tuple[float, float] | None = None,
     axes: Sequence[Axes] | Array | None = None,
 ) -> tuple[Figure, Array]:
-    """Draw the stages of one clip: mel spectrogram, features before the heads, mask of each head, weighted features.
+    """Draw the stages of one clip: mel spectrogram, features before the heads, masks, and weighted features.
 
     Args:
         frontend: The front-end with the heads.
         waveform: One clip, shape ``(time,)``.
-        mel: Front-end of the mel spectrogram; ``None`` makes a `MelFrontend` with the frames and the band of
+        mel: Front-end for the mel spectrogram; ``None`` makes a `MelFrontend` with the frames and the band of
             ``frontend``.
-        limits: As in `plot_masks`, for all heads.
-        axes: ``n_heads + 3`` axes to draw into, from the top; ``None`` makes a figure.
+        limits: Limits of the color scale for all heads, as in `plot_masks`.
+        axes: ``n_heads + 3`` axes to draw into, from top to bottom; ``None`` makes a figure.
 
     Returns:
-        The figure and the array of its axes; the head of the highest filters comes first, as in the paper.
+        The figure and the array of its axes. The mask of the last head, which has the highest filters, comes first, as
+        in the paper.
 
     Raises:
         TypeError: If ``frontend`` is not a `MultiHeadRelevance`, ``waveform`` is not a floating-point tensor, or
             ``mel`` is not a front-end.
-        ValueError: If ``waveform`` is not one clip, or the number of ``axes`` is another.
+        ValueError: If ``waveform`` is not one clip, or there is another number of ``axes``.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank, MultiHeadRelevance
@@ -59,7 +60,7 @@ def plot_relevance(
         >>> axes.shape
         (5,)
 
-    Source: Dutta et al. 2021, Fig. 3, whose weighted features are scaled to [0, 1] for each head too.
+    Source: Dutta et al. 2021, Fig. 3, in which the weighted features of each head are also scaled to [0, 1].
     """
     check_heads(frontend)
     floating_tensor("waveform", waveform)
@@ -83,14 +84,14 @@ def plot_relevance(
     for place, title in ((0, "Mel spectrogram"), (1, "Features before the heads"), (-1, "Weighted features")):
         drawn[place].set_title(title)
     for ax in drawn:
-        ax.set_ylabel("center (Hz)")  # the long label is higher than low axes
+        ax.set_ylabel("center (Hz)")  # the long label would not fit beside low axes
         if given is None:
             ax.label_outer()
     return drawn[0].figure.figure, drawn
 
 
 def _similar_mel(frontend: MultiHeadRelevance) -> MelFrontend:
-    """Make a mel front-end with the frames and the band of the filters inside the heads, as far as they have them."""
+    """Return a mel front-end with the frames and the band of the filters inside the heads, as far as they are known."""
     bank = innermost(frontend)
     names = ("win_length", "hop_length", "f_min", "f_max", "center", "pad_mode")
     shared = {name: getattr(bank, name) for name in names if hasattr(bank, name)}
@@ -98,7 +99,7 @@ def _similar_mel(frontend: MultiHeadRelevance) -> MelFrontend:
 
 
 def _stacked_axes(shares: Sequence[float]) -> Array:
-    """Make a figure with axes from top to bottom. A mask is as high as its share of the filters, if labels fit then."""
+    """Return axes from top to bottom of a new figure; a mask is as high as its share of the filters, if labels fit."""
     heights = [1.0, 1.0, *(max(0.55, share) for share in shares), 1.0]
     axes: Array = make_figure((7.5, 1.9 * sum(heights))).subplots(len(heights), sharex=True, height_ratios=heights)
     return axes

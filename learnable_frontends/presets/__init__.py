@@ -1,8 +1,8 @@
-"""Front-ends with the numbers of published models: the features that their networks were trained on.
+"""Front-ends with the settings of published models: the features that their networks were trained on.
 
-Each function returns a `MelFrontend` whose features are those of the model's own processor, or with ``learn=True`` a
-`LearnableMelFilterbank` with the same features until it learns. Axes are ours, ``(..., n_filters, frames)``. The docs'
-page "In front of your model" has the measured differences, and says what cannot be equal.
+Each function returns a `MelFrontend` with the features of the model's own processor or, with ``learn=True``, a
+`LearnableMelFilterbank` that starts with the same features. The axes are those of this package, ``(..., n_filters,
+frames)``. :doc:`/guides/pretrained` lists the measured differences, and what cannot be reproduced.
 """
 
 from learnable_frontends.presets.kaldi import (

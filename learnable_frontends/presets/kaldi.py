@@ -1,4 +1,4 @@
-"""Kaldi's filterbank, and the models that hear it."""
+"""Kaldi's filterbank, and the models whose features it computes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ KALDI_FLOOR = float(torch.finfo(torch.float32).eps)
 
 
 def povey_window(length: int) -> Tensor:
-    """Kaldi's own window: a symmetric Hann window to the power of 0.85."""
+    """Return Kaldi's own window: a symmetric Hann window raised to the power of 0.85."""
     return SYMMETRIC_HANN(length).pow(0.85)
 
 
 def kaldi_framing(
     sample_rate: float = 16000, *, window: str = "povey", scale: float | None = 2.0**15
 ) -> dict[str, Any]:
-    """Return the arguments of any filterbank that cut frames as Kaldi does: 25 ms each 10 ms, whole frames only.
+    """Return arguments that make any filterbank cut frames as Kaldi does: 25 ms every 10 ms, whole frames only.
 
-    Each frame loses its mean and gets preemphasis of 0.97.
+    The mean of each frame is subtracted, and preemphasis with 0.97 is applied to it.
 
     Args:
         sample_rate: Samples per second.
         window: ``"povey"`` or ``"hanning"``.
-        scale: Factor of the waveform; Kaldi expects the amplitudes of 16-bit samples. ``None`` leaves it.
+        scale: Factor of the waveform, since Kaldi expects the amplitudes of 16-bit samples; ``None`` means no factor.
 
     Example:
         >>> from learnable_frontends import CosGaussFilterbank
@@ -66,17 +66,17 @@ def kaldi_fbank(
     after: list[nn.Module] | None = None,
     learn: bool = False,
 ) -> MelFrontend:
-    """Log mel energies of Kaldi without dither: ``compute-fbank-feats --dither=0``.
+    """Return the front-end for Kaldi's log-mel energies without dither, ``compute-fbank-feats --dither=0``.
 
     Args:
         sample_rate: Samples per second.
         n_filters: Number of mel bands.
         f_min: Lower end of the band in Hz.
-        f_max: Upper end in Hz; ``None`` means half of ``sample_rate``.
+        f_max: Upper end of the band in Hz; ``None`` means half of ``sample_rate``.
         window: As in `kaldi_framing`.
         scale: As in `kaldi_framing`.
         after: Stages after the logarithm.
-        learn: Whether filters learn.
+        learn: Whether the filters learn.
 
     Example:
         >>> kaldi_fbank(16000, 80)(torch.randn(2, 16000)).shape
@@ -99,7 +99,15 @@ def kaldi_fbank(
 
 
 def ast(*, frames: int = 1024, mean: float = -4.2677393, std: float = 4.5689974, learn: bool = False) -> MelFrontend:
-    """Audio Spectrogram Transformer (SSAST, AudioMAE, EAT): 128 Kaldi bands of 1024 frames.
+    """Return the front-end of Audio Spectrogram Transformers (also SSAST, AudioMAE, EAT).
+
+    It has 128 Kaldi bands, 1024 frames, and the normalization of the model.
+
+    Args:
+        frames: Number of frames that clips are cut or padded to.
+        mean: Mean of the features that the model was trained on.
+        std: Their deviation. Features are divided by twice this number, as in the model.
+        learn: Whether the filters learn.
 
     Source: ``ASTFeatureExtractor`` of Transformers 4.57.
     """
@@ -108,12 +116,17 @@ def ast(*, frames: int = 1024, mean: float = -4.2677393, std: float = 4.5689974,
 
 
 def beats(*, learn: bool = False) -> MelFrontend:
-    """BEATs: 128 Kaldi bands. Source: ``BEATs.py`` of the published code."""
+    """Return the front-end of BEATs: 128 Kaldi bands, normalized.
+
+    Source: ``BEATs.py`` of the published code.
+    """
     return kaldi_fbank(16000, 128, after=[Normalize(15.41663, 2 * 6.55582)], learn=learn)
 
 
 def seamless_m4t(*, learn: bool = False) -> MelFrontend:
-    """SeamlessM4T and Wav2Vec2-BERT: 80 Kaldi bands, each normalized over the clip; the models stack two frames.
+    """Return the front-end of SeamlessM4T and Wav2Vec2-BERT: 80 Kaldi bands, each normalized over the clip.
+
+    These models stack two frames; see `WaveformModel`.
 
     Source: ``SeamlessM4TFeatureExtractor`` of Transformers 4.57.
     """
@@ -121,5 +134,8 @@ def seamless_m4t(*, learn: bool = False) -> MelFrontend:
 
 
 def speech_to_text(*, learn: bool = False) -> MelFrontend:
-    """Speech2Text: 80 Kaldi bands, each normalized over the clip. Source: its extractor in Transformers 4.57."""
+    """Return the front-end of Speech2Text: 80 Kaldi bands, each normalized over the clip.
+
+    Source: ``Speech2TextFeatureExtractor`` of Transformers 4.57.
+    """
     return kaldi_fbank(16000, 80, after=[ClipNormalize(ddof=0, eps=0.0)], learn=learn)

@@ -1,4 +1,4 @@
-"""What presets are made of."""
+"""The parts that presets are made of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SLANEY: dict[str, Any] = {"mel_scale": "slaney", "norm": "slaney"}
 def mel(learn: bool, sample_rate: float, n_filters: int, **settings: Any) -> MelFrontend:
     """Return a mel spectrogram, or one that learns.
 
-    AST and BEATs have a filter between two bins, whose energy is zero; that is how they were trained, so it is no news.
+    In AST and BEATs one filter lies between two bins, so that its energy is zero. They were trained that way, and the
+    warning is suppressed.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_fft=.* leaves")

@@ -1,4 +1,4 @@
-"""Models of sounds and music."""
+"""Front-ends of models of sounds and music."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["atst", "clap", "efficientat", "musicnn", "panns", "vggish", "yamnet"
 
 
 def panns(*, learn: bool = False) -> MelFrontend:
-    """PANNs' Cnn14 (HTS-AT): 64 bands at 32 kHz. Source: ``pytorch/models.py`` of the published code, torchlibrosa."""
+    """Return the front-end of PANNs' Cnn14 and of HTS-AT: 64 bands at 32 kHz.
+
+    Source: ``pytorch/models.py`` of the published code, and torchlibrosa.
+    """
     return mel(
         learn,
         32000,
@@ -28,12 +31,14 @@ def panns(*, learn: bool = False) -> MelFrontend:
 
 
 def clap(*, fused: bool = True, learn: bool = False) -> MelFrontend:
-    """CLAP: 64 bands of 10 s at 48 kHz, shorter clips repeated. Source: ``ClapFeatureExtractor`` of Transformers 4.57.
+    """Return the front-end of CLAP: 64 bands of 10 s at 48 kHz; shorter clips are repeated.
 
     Args:
-        fused: Whether for the checkpoint with feature fusion, whose bands are HTK's; else Slaney's. Its processor
-            stacks four pictures, the same one for clips up to 10 s.
-        learn: Whether filters learn.
+        fused: Whether the checkpoint has feature fusion. Its bands are HTK's, and its processor stacks four
+            spectrograms, which are identical for clips of up to 10 s. The bands of other checkpoints are Slaney's.
+        learn: Whether the filters learn.
+
+    Source: ``ClapFeatureExtractor`` of Transformers 4.57.
     """
     return mel(
         learn,
@@ -50,7 +55,9 @@ def clap(*, fused: bool = True, learn: bool = False) -> MelFrontend:
 
 
 def efficientat(*, learn: bool = False) -> MelFrontend:
-    """EfficientAT and PaSST, in evaluation: 128 Kaldi bands at 32 kHz, of a waveform that loses its first sample.
+    """Return the front-end of EfficientAT and PaSST in evaluation mode: 128 Kaldi bands at 32 kHz.
+
+    The waveform loses its first sample, as in the model.
 
     Source: ``models/preprocess.py`` of EfficientAT's published code.
     """
@@ -70,17 +77,26 @@ def efficientat(*, learn: bool = False) -> MelFrontend:
 
 
 def vggish(*, learn: bool = False) -> MelFrontend:
-    """VGGish: 64 bands of magnitudes. Source: ``mel_features.py`` of TensorFlow's models."""
+    """Return the front-end of VGGish: 64 bands of magnitudes.
+
+    Source: ``mel_features.py`` of TensorFlow's models.
+    """
     return _tensorflow(0.01, learn)
 
 
 def yamnet(*, learn: bool = False) -> MelFrontend:
-    """YAMNet: 64 bands of magnitudes. Source: ``features.py`` of TensorFlow's models."""
+    """Return the front-end of YAMNet: 64 bands of magnitudes.
+
+    Source: ``features.py`` of TensorFlow's models.
+    """
     return _tensorflow(0.001, learn)
 
 
 def musicnn(*, learn: bool = False) -> MelFrontend:
-    """MusicNN: 96 bands, ``log10(1 + 10000 x)``. Source: ``musicnn/extractor.py`` of the published code."""
+    """Return the front-end of MusicNN: 96 bands, compressed by ``log10(1 + 10000 x)``.
+
+    Source: ``musicnn/extractor.py`` of the published code.
+    """
     return mel(
         learn,
         16000,
@@ -95,7 +111,7 @@ def musicnn(*, learn: bool = False) -> MelFrontend:
 
 
 def atst(*, learn: bool = False) -> MelFrontend:
-    """ATST-Clip and BYOL-A: 64 bands in decibels, from -79.65 to 50.68 dB to between -1 and 1.
+    """Return the front-end of ATST-Clip and BYOL-A: 64 bands in decibels, scaled from [-79.65, 50.68] to [-1, 1].
 
     Source: ``audiossl/transforms/common.py`` of ATST's published code.
     """

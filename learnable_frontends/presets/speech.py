@@ -1,4 +1,4 @@
-"""Models of speech and speakers."""
+"""Front-ends of models of speech and speakers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ __all__ = ["bigvgan", "hifigan", "nemo", "resemblyzer", "speechbrain_fbank", "sp
 
 
 def whisper(n_filters: int = 80, *, seconds: float | None = 30.0, learn: bool = False) -> MelFrontend:
-    """Whisper (Qwen3-ASR, Voxtral, Granite): 80 or 128 bands of 30 s, cut off 8 decades below the clip's loudest.
+    """Return the front-end of Whisper (also Qwen3-ASR, Voxtral, Granite): 80 or 128 bands of 30 s.
+
+    The features have a range of 8 decades below the loudest bin of the clip.
 
     Args:
-        n_filters: 80, or 128 from large-v3 on.
-        seconds: What clips are cut or filled with zeros to; ``None`` leaves their lengths.
-        learn: Whether filters learn.
+        n_filters: 80, or 128 for large-v3 and later.
+        seconds: Length that clips are cut or padded with zeros to; ``None`` keeps their lengths.
+        learn: Whether the filters learn.
 
     Example:
         >>> whisper()(torch.randn(2, 16000)).shape
@@ -43,9 +45,11 @@ def whisper(n_filters: int = 80, *, seconds: float | None = 30.0, learn: bool = 
 
 
 def nemo(n_filters: int = 80, *, learn: bool = False) -> MelFrontend:
-    """NeMo (Parakeet, Canary): 80 or 128 bands, each normalized over the clip; the frame that NeMo masks is left out.
+    """Return the front-end of NeMo (Parakeet, Canary): 80 or 128 bands, each normalized over the clip.
 
-    Source: ``FilterbankFeatures`` of NeMo 2, without its dither, which is for training.
+    The last frame, which NeMo masks, is left out.
+
+    Source: ``FilterbankFeatures`` of NeMo 2, without its dither, which it applies in training only.
     """
     return mel(
         learn,
@@ -64,7 +68,10 @@ def nemo(n_filters: int = 80, *, learn: bool = False) -> MelFrontend:
 
 
 def speecht5(*, learn: bool = False) -> MelFrontend:
-    """SpeechT5's spectrograms: 80 bands of magnitudes. Source: ``SpeechT5FeatureExtractor`` of Transformers 4.57."""
+    """Return the front-end for the spectrograms of SpeechT5: 80 bands of magnitudes.
+
+    Source: ``SpeechT5FeatureExtractor`` of Transformers 4.57.
+    """
     return mel(
         learn,
         16000,
@@ -81,7 +88,10 @@ def speecht5(*, learn: bool = False) -> MelFrontend:
 
 
 def speechbrain_fbank(n_filters: int = 40, *, learn: bool = False) -> MelFrontend:
-    """SpeechBrain's ``Fbank`` (ECAPA-TDNN has 80 bands). Source: ``speechbrain/processing/features.py``, 1.0."""
+    """Return SpeechBrain's ``Fbank``, with 40 bands, or 80 for ECAPA-TDNN.
+
+    Source: ``speechbrain/processing/features.py`` of SpeechBrain 1.0.
+    """
     return mel(
         learn,
         16000,
@@ -97,7 +107,10 @@ def speechbrain_fbank(n_filters: int = 40, *, learn: bool = False) -> MelFronten
 
 
 def resemblyzer(*, learn: bool = False) -> MelFrontend:
-    """Resemblyzer's speaker encoder: 40 bands of power, not compressed. Source: ``audio.py`` of Resemblyzer 0.1."""
+    """Return the front-end of Resemblyzer's speaker encoder: 40 bands of power, without compression.
+
+    Source: ``audio.py`` of Resemblyzer 0.1.
+    """
     return mel(
         learn,
         16000,
@@ -120,15 +133,15 @@ def hifigan(
     f_max: float = 8000.0,
     learn: bool = False,
 ) -> MelFrontend:
-    """HiFi-GAN: bands of magnitudes for a vocoder.
+    """Return the front-end of the vocoder HiFi-GAN: bands of magnitudes.
 
     Args:
         sample_rate: Samples per second.
         n_filters: Number of mel bands.
-        n_fft: Samples of a frame and its transform.
-        hop_length: Samples from frame to frame.
+        n_fft: Number of samples of a frame and of its transform.
+        hop_length: Number of samples from frame to frame.
         f_max: Upper end of the band in Hz.
-        learn: Whether filters learn.
+        learn: Whether the filters learn.
 
     Source: ``meldataset.py`` of the published code.
     """
@@ -150,5 +163,8 @@ def hifigan(
 
 
 def bigvgan(*, learn: bool = False) -> MelFrontend:
-    """BigVGAN at 24 kHz with 100 bands. Source: ``meldataset.py`` of the published code."""
+    """Return the front-end of the vocoder BigVGAN at 24 kHz, with 100 bands.
+
+    Source: ``meldataset.py`` of the published code.
+    """
     return hifigan(24000, 100, f_max=12000.0, learn=learn)

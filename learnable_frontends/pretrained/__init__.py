@@ -1,4 +1,4 @@
-"""Save a front-end as a readable configuration and its tensors; load it, share it. Needs the extra ``[hub]``."""
+"""Saving, loading and sharing of front-ends, as a readable configuration and tensors. It needs the extra ``[hub]``."""
 
 try:
     import huggingface_hub  # noqa: F401

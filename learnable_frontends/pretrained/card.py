@@ -1,4 +1,4 @@
-"""The page of a shared front-end: its settings, and the line that loads it."""
+"""The page of a shared front-end, with its settings and the line that loads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Save a front-end into a folder or a repository, and load it from there."""
+"""Functions that save a front-end to a folder or a repository, and load it from there."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ CARD = "README.md"
 
 
 def save_pretrained(frontend: Frontend, folder: str | os.PathLike[str]) -> None:
-    """Save a front-end into a folder: ``config.json`` and ``model.safetensors``.
+    """Save a front-end to a folder, as ``config.json`` and ``model.safetensors``.
 
-    The configuration has the settings of the constructor, in Hz and samples. The tensors are the state dict and what
-    settings do not make again, such as the samples of the frame window. Before a file is written, the front-end is
-    loaded from what would be in it and compared.
+    The configuration holds the arguments of the constructor, in Hz and samples. The tensors are those of the state dict
+    and those that the arguments do not determine, such as the samples of the frame window. Before files are written, a
+    front-end is loaded from their contents and compared with the original.
 
-    Each file is replaced as a whole, and the configuration, which is written last, knows the checksum of the tensors:
-    a folder in which saving was cut off does not load.
+    Each file is replaced as a whole. The configuration is written last and holds a checksum of the tensors, so a folder
+    in which saving was interrupted does not load.
 
     Args:
-        frontend: A front-end of the package, or of a class that was given to `register`; on any device.
-        folder: Where to; made if it is not there.
+        frontend: A front-end of this package, or of a class that was passed to `register`, on any device.
+        folder: Folder to write to. It is created if it does not exist.
 
     Raises:
-        TypeError: If ``frontend`` is not a front-end, or it or a module in it is of a class that is not known.
-        ValueError: If it would not load as it is: a setting or parameter is not finite, or it has other tensors than
-            its constructor makes.
+        TypeError: If ``frontend`` is not a front-end, or the class of it or of a module in it is not known.
+        ValueError: If it would not load unchanged: a setting or a parameter is not finite, or the front-end has tensors
+            that its constructor does not make.
 
     Example:
         >>> import tempfile
@@ -61,31 +61,31 @@ def from_pretrained(
 ) -> Frontend:
     """Load a front-end from a folder, or from a repository on the Hugging Face Hub.
 
-    It has the settings, parameters and first values of the one that was saved, and on the same machine its output bit
-    for bit. Filters that did not ask for gradients do not, and a frozen front-end is frozen. It is on the CPU and in
-    training mode, as every new module; nothing in this package depends on the mode. A transform that was chosen with
-    `set_transform` is not kept.
+    The front-end has the settings, parameters and first values of the one that was saved. On the same machine its
+    output is the same bit for bit. Parameters that did not require gradients do not require them, and a frozen
+    front-end is frozen. It is on the CPU and in training mode, like every new module; no front-end depends on the mode.
+    A transform that was chosen with `set_transform` is not restored.
 
-    Nothing in the files is executed or imported: classes are looked up by name among those of this package and those
-    given to `register`, and files that break a rule are refused. What the tensors make of sounds is up to who made
-    them; name a commit as ``revision`` to get what you have looked at.
+    Nothing in the files is executed or imported. Classes are looked up by name among those of this package and those
+    passed to `register`, and files that break a rule are refused. The parameters may still be anything that their
+    author chose, so pass a commit as ``revision`` to get exactly what you have examined.
 
     Args:
-        folder_or_repo_id: A folder; or ``"owner/name"``, unless there is a folder of that name. If there is a folder
-            ``"owner"``, a folder in it is meant, and the Hub is asked only with a ``revision``.
+        folder_or_repo_id: A folder, or ``"owner/name"`` if there is no folder with that name. If there is a folder
+            ``"owner"``, the Hub is used only with a ``revision``, since a folder in ``"owner"`` is probably meant.
         revision: Branch, tag or commit of the repository; ``None`` means its main branch.
-        token: For private repositories; ``None`` means the one that is logged in.
-        cache_dir: Where downloads are kept; ``None`` means the cache of ``huggingface_hub``.
-        local_files_only: Whether to load only what is there already.
+        token: Token for private repositories; ``None`` means the one that is logged in.
+        cache_dir: Folder for downloads; ``None`` means the cache of ``huggingface_hub``.
+        local_files_only: Whether to use only files that have been downloaded before.
 
     Returns:
         The front-end.
 
     Raises:
-        FileNotFoundError: If there is no such folder and the Hub is not asked, or does not have the repository or
-            cannot be reached; or if a file is not in the folder or repository.
-        ValueError: If ``revision`` is given for a folder, or a file breaks a rule: the message has the file, the rule
-            and the value.
+        FileNotFoundError: If there is no such folder and the Hub is not used, does not have the repository or cannot
+            be reached; or if a file is missing in the folder or repository.
+        ValueError: If ``revision`` is given for a folder, or a file breaks a rule. The message states the file, the
+            rule and the value.
 
     Example:
         >>> import tempfile, torch
@@ -118,7 +118,7 @@ def from_pretrained(
             allow_patterns=[CONFIG, TENSORS],
         )
     except (OSError, ValueError) as error:  # what huggingface_hub raises is one of these
-        hint = f"there is no such folder, and the Hub did not give it: {type(error).__name__}: {error}"
+        hint = f"there is no such folder, and the Hub raised {type(error).__name__}: {error}"
         raise FileNotFoundError(f"{rule} ({hint})") from error
     return restore(Path(str(downloaded)))
 
@@ -133,24 +133,24 @@ def push_to_hub(
     card: bool = True,
     commit_message: str = "Save a front-end",
 ) -> str:
-    """Save a front-end into a repository on the Hugging Face Hub, in one commit; the repository is made if need be.
+    """Save a front-end to a repository on the Hugging Face Hub, in one commit. The repository is created if necessary.
 
     Args:
-        frontend: As for `save_pretrained`.
-        repo_id: ``"owner/name"``.
+        frontend: The front-end, as for `save_pretrained`.
+        repo_id: Name of the repository, ``"owner/name"``.
         private: Whether a new repository is private; ``None`` means the owner's default.
-        revision: Branch; ``None`` means the main one.
-        token: ``None`` means the one that is logged in.
-        card: Whether to write ``README.md`` too, with the settings and the line that loads it; it replaces the one
-            that is there.
-        commit_message: First line of the commit.
+        revision: Branch to commit to; ``None`` means the main branch.
+        token: Token of the Hub; ``None`` means the one that is logged in.
+        card: Whether to write a ``README.md`` as well, with the settings and the line that loads the front-end. It
+            replaces an existing one.
+        commit_message: First line of the commit message.
 
     Returns:
         The commit, which `from_pretrained` takes as ``revision``.
 
     Raises:
-        TypeError: As `save_pretrained`.
-        ValueError: As `save_pretrained`, or if ``repo_id`` is not of that form.
+        TypeError: As for `save_pretrained`.
+        ValueError: As for `save_pretrained`, or if ``repo_id`` does not have the form ``"owner/name"``.
 
     Example:
         >>> commit = push_to_hub(frontend, "owner/name")  # doctest: +SKIP

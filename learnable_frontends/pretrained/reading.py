@@ -1,4 +1,4 @@
-"""From files to a front-end: nothing in them is executed or imported, and what breaks a rule is refused by name."""
+"""Loading of front-ends from files. Nothing in them is executed or imported, and what breaks a rule is refused."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from learnable_frontends.pretrained.tensors import constants_of, plain_defaults,
 __all__ = ["make", "refuse", "restore"]
 
 CONFIG, TENSORS = "config.json", "model.safetensors"
-# A new setting of a class, or another meaning of one, raises the version and gets a step here: from the version that
-# is its key to the next one, a function from the whole configuration to the whole configuration.
+# A new setting of a class, or a new meaning of one, raises the version and needs a step here: a function from a whole
+# configuration of the version that is its key to one of the next version.
 FORMAT_VERSION = 3
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-OLDEST_VERSION = min(UPGRADES, default=FORMAT_VERSION)  # no release has written an older one
+OLDEST_VERSION = min(UPGRADES, default=FORMAT_VERSION)  # older versions were never released
 KEYS = {"format_version", "package_version", "class", "settings", "frozen", "fixed_parameters", "tensors_sha256"}
-# What a file can make this program hold: the product of these settings is at most that.
+# Limit of the memory that a file can make this program use: the largest product of these settings.
 LARGEST = 2**25
 SIDES = (
     ("sample_rate",),
@@ -38,20 +38,20 @@ SIDES = (
     ("n_filters", "win_length"),
     ("n_heads", "hidden", "context"),
 )
-DEEPEST = 16  # configurations in each other
-MARGIN = 2**20  # bytes of a configuration, and of the header of a file of tensors
+DEEPEST = 16  # levels of nested configurations
+MARGIN = 2**20  # largest size in bytes of a configuration, and of the header of a file of tensors
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 Read = Callable[[Path, int], bytes]
 
 
 def refuse(file: Path, name: str, rule: str, value: object, hint: str = "") -> NoReturn:
-    """Raise the error of a file that breaks a rule."""
+    """Raise the error for a file that breaks a rule."""
     raise ValueError(f"{file}: {name} must {rule}, got {reprlib.repr(value)}" + (f" ({hint})" if hint else ""))
 
 
 def restore(folder: Path, read: Read | None = None) -> Frontend:
-    """Make the front-end of two files, which ``read`` returns by path, at most so many bytes and one more."""
+    """Return the front-end in a folder; ``read`` maps a path and a limit to at most so many bytes and one more."""
     read = read or _read
     file = folder / CONFIG
     config = _parse(_limited(read, file, MARGIN), file)
@@ -91,7 +91,7 @@ def _limited(read: Read, file: Path, limit: int) -> bytes:
 
 
 def _parse(text: bytes, file: Path) -> dict[str, Any]:
-    """Check the configuration but for class and settings, and bring it to the version of today."""
+    """Return the configuration in its current version, after checking all of it except class and settings."""
     try:
         config = json.loads(text.decode(), parse_constant=_number, parse_float=_number, parse_int=_number)
     except (ValueError, RecursionError) as error:
@@ -131,7 +131,7 @@ def _check_names(file: Path, what: str, expected: Collection[str], given: Collec
 
 
 def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
-    """Construct what a configuration describes. Only classes of the table are called, by keywords of the table."""
+    """Construct the module that a configuration describes. Only known classes are called, with known arguments."""
     if depth > DEEPEST:
         raise ValueError(f"{file}: settings must be at most {DEEPEST} modules deep, got more")
     if not isinstance(described, dict) or described.keys() != {"class", "settings"}:
@@ -156,7 +156,7 @@ def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
         module = cls(**arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ValueError(f"{file}: settings of {name} must be those of its constructor: {error}") from error
-    for key, read in SETTINGS[cls].items():  # what it takes for a flag or a whole number may be neither
+    for key, read in SETTINGS[cls].items():  # refuse what the constructor has converted to a flag or a whole number
         value, kept = settings[key], plain(key, read(module))
         if not _is_kept(value, kept):
             refuse(file, f"{key} of {name}", f"be what the constructor makes of it, {kept!r}", value)
@@ -164,14 +164,14 @@ def make(described: Any, file: Path, depth: int = 1) -> nn.Module:
 
 
 def _made(value: Any, file: Path, depth: int) -> Any:
-    """A setting with the modules that it describes."""
+    """Return a setting, with each configuration of a module in it replaced by the module."""
     if isinstance(value, list):
         return [make(item, file, depth) if isinstance(item, dict) else item for item in value]
     return make(value, file, depth) if isinstance(value, dict) else value
 
 
 def _is_kept(value: Any, kept: Any) -> bool:
-    if isinstance(value, dict) and isinstance(kept, dict):  # a module, whose settings have been looked at
+    if isinstance(value, dict) and isinstance(kept, dict):  # a module, whose settings have been checked already
         return bool(value["class"] == kept["class"])
     if isinstance(value, list) and isinstance(kept, list):  # numbers, rounded to float32 here
         return len(value) == len(kept)
@@ -179,7 +179,7 @@ def _is_kept(value: Any, kept: Any) -> bool:
 
 
 def _fill(frontend: nn.Module, data: bytes, file: Path) -> None:
-    """Put the tensors of a file into a front-end that was made from its settings."""
+    """Load the tensors of a file into a front-end that was made from its settings."""
     try:
         tensors = {name: tensor.clone() for name, tensor in load(data).items()}
     except (SafetensorError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Classes that can be saved and loaded, and the settings that make a module of each again."""
+"""Classes that can be saved and loaded, and the settings from which a module of each can be made again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["OWN", "SETTINGS", "STAND_INS", "describe", "plain", "register"]
 Module = TypeVar("Module", bound=type[nn.Module])
 Reader = Callable[[Any], Any]
 
-# Arguments that are given these values instead of settings: the samples of a window are in the tensors.
+# Arguments that get these values when a module is loaded: the samples of a window are among the tensors.
 STAND_INS: dict[str, Any] = {"window": torch.ones}
 
 
@@ -48,7 +48,7 @@ def _arguments(cls: type[nn.Module]) -> list[inspect.Parameter]:
 
 
 def _reader(name: str) -> Reader:
-    """How the value that an argument of the constructor had is read from a module: ``name``, or ``_name``."""
+    """Return a function that reads a constructor argument from a module, from ``_name`` if that exists or ``name``."""
     return lambda module: getattr(module, f"_{name}") if hasattr(module, f"_{name}") else getattr(module, name)
 
 
@@ -57,7 +57,7 @@ def _all_arguments(cls: type[nn.Module], but: str = "") -> dict[str, Reader]:
     return {name: _reader(name) for name in names if name not in STAND_INS and name != but}
 
 
-# For each class the arguments of its constructor, and how they are read from a module. What is not here is in tensors.
+# For each class, the arguments of its constructor and how they are read from a module. All else is in the tensors.
 SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
     **{
         family: _all_arguments(family)
@@ -71,7 +71,7 @@ SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
             GammatoneFilterbank,
         )
     },
-    FreeFilterbank: _all_arguments(FreeFilterbank, but="start"),  # its taps are in the tensors, its first taps too
+    FreeFilterbank: _all_arguments(FreeFilterbank, but="start"),  # all taps are in the tensors
     FreeResponseFilterbank: _all_arguments(FreeResponseFilterbank, but="start"),
     ConcatFrontend: {"frontends": attrgetter("frontends")},
     MultiHeadRelevance: {
@@ -93,7 +93,7 @@ SETTINGS: dict[type[nn.Module], dict[str, Reader]] = {
             Scale,
         )
     },
-    PCEN: {"n_filters": attrgetter("n_filters"), "eps": attrgetter("eps")},  # what does not learn is a fixed parameter
+    PCEN: {"n_filters": attrgetter("n_filters"), "eps": attrgetter("eps")},  # learn is saved as fixed parameters
     RemoveMean: {},
     nn.Identity: {},
 }
@@ -101,33 +101,33 @@ OWN = tuple(SETTINGS)
 
 
 def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
-    """Let front-ends or compressions of a class from outside the package be saved and loaded.
+    """Make a class from outside the package known, so that its front-ends or stages can be saved and loaded.
 
-    Call it once after the class is defined, in the program that saves and in the one that loads; as a decorator it does
-    so. Settings are arguments of the constructor that the module keeps as attributes of that name, or of that name
-    after an underscore: numbers, names and flags, lists of them, or modules of known classes. ``window`` needs no
-    attribute: its samples are in the tensors.
+    Call it once after the class is defined, for example as a decorator, both in the program that saves and in the
+    program that loads. Settings are arguments of the constructor that the module stores in attributes of the same name,
+    or of that name after an underscore. They may be numbers, strings, flags, lists of these, and modules of known
+    classes. ``window`` needs no attribute, since its samples are saved as a tensor.
 
     Args:
-        cls: A class of modules; its name, without that of its module, is what a file has.
-        settings: Names of its settings; ``None`` means all arguments of the constructor but ``window``.
-            Name them if some argument only sets the first value of a parameter.
+        cls: A class of modules. Files identify it by its name, without the name of the Python module.
+        settings: Names of the settings; ``None`` means all arguments of the constructor except ``window``. Pass them if
+            an argument only sets the first value of a parameter.
 
     Returns:
         The class itself.
 
     Raises:
         TypeError: If ``cls`` is not a class of modules.
-        ValueError: If another class has its name, ``settings`` are not arguments of its constructor, or an argument
-            without a default is not among them.
+        ValueError: If another class has the same name, ``settings`` are not arguments of the constructor, or an
+            argument without a default is not among them.
 
     Example:
         >>> import tempfile
         >>> from learnable_frontends.pretrained import from_pretrained, save_pretrained
         >>> @register
         ... class NarrowFilterbank(CosGaussFilterbank):
-        ...     def __init__(self, sample_rate, n_filters=40, *, f_max=None, window=torch.hann_window):
-        ...         super().__init__(sample_rate, n_filters, f_max=f_max, window=window, width=10.0)
+        ...     def __init__(self, sample_rate, n_filters=40, *, f_max=None):
+        ...         super().__init__(sample_rate, n_filters, f_max=f_max, width=10.0)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_pretrained(NarrowFilterbank(16000), folder)
         ...     from_pretrained(folder).widths[0]
@@ -135,7 +135,7 @@ def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise TypeError(f"cls must be a class of modules, got {cls!r}")
-    again = [other for other in SETTINGS if other.__name__ == cls.__name__]  # defined anew in a notebook
+    again = [other for other in SETTINGS if other.__name__ == cls.__name__]  # defined again, as in a notebook
     for other in again:
         if other in OWN or (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"cls must have a name of its own, got {cls.__name__}, which {other!r} has")
@@ -143,7 +143,7 @@ def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
     named = [name for name, a in arguments.items() if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
     if settings is None:
         if len(named) < len(arguments):
-            raise ValueError(f"settings must be given for {cls.__name__}, whose constructor takes any, got None")
+            raise ValueError(f"settings must be given for {cls.__name__}, whose arguments are not all named, got None")
         settings = [name for name in named if name not in STAND_INS]
     elif len(named) == len(arguments) and not set(settings) <= set(named):
         raise ValueError(f"settings must be arguments of {cls.__name__}, {named}, got {list(settings)}")
@@ -158,7 +158,7 @@ def register(cls: Module, settings: Sequence[str] | None = None) -> Module:
 
 
 def describe(module: nn.Module) -> dict[str, Any]:
-    """Return the class and the settings of a module, as they are in the configuration."""
+    """Return the class and the settings of a module, as the configuration holds them."""
     cls = type(module)
     if cls not in SETTINGS:
         raise TypeError(
@@ -175,7 +175,7 @@ def describe(module: nn.Module) -> dict[str, Any]:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return the value of a setting as JSON has it."""
+    """Return the value of a setting as a JSON value."""
     if isinstance(value, nn.Module) and not isinstance(value, nn.ModuleList):
         return describe(value)
     if hasattr(value, "tolist"):  # of torch and NumPy

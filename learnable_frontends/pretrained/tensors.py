@@ -1,4 +1,4 @@
-"""What a front-end holds beside its settings: its state dict, and constants that settings do not make again."""
+"""The tensors of a front-end: its state dict, and the constants that its settings do not determine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["constants_of", "plain_defaults", "required_constants", "tensors_to_s
 
 
 def constants_of(frontend: nn.Module) -> dict[str, tuple[Constants, str]]:
-    """Return each constant of a front-end's modules by the name that it has in a file."""
+    """Return the constants of a front-end's modules, by their name in a file."""
     found: dict[str, tuple[Constants, str]] = {}
     for path, module in frontend.named_modules():
         constants = getattr(module, "_constants", None)
@@ -28,7 +28,7 @@ def constants_of(frontend: nn.Module) -> dict[str, tuple[Constants, str]]:
 
 
 def required_constants(frontend: nn.Module) -> set[str]:
-    """Return the names of constants that a file must have: windows, which settings do not describe."""
+    """Return the names of the constants that a file must have: windows, which settings do not describe."""
     windows = {id(module._constants) for module in frontend.modules() if isinstance(module, Filterbank)}
     return {
         key
@@ -38,14 +38,14 @@ def required_constants(frontend: nn.Module) -> set[str]:
 
 
 def tensors_to_store(frontend: nn.Module, made: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a front-end that one just made from its settings does not have.
+    """Return the tensors of a front-end that have to be stored, given one that was just made from its settings.
 
     Raises:
-        ValueError: If it has others than its settings make, in name or shape.
+        ValueError: If it has tensors of other names or shapes than the one that was made.
     """
     state, blanks = frontend.state_dict(), made.state_dict()
     constants, remade = constants_of(frontend), constants_of(made)
-    # The matrices of `Frontend.set_transform` are there or not by choice; a loaded front-end has the FFT.
+    # The matrices of `Frontend.set_transform` are optional; a loaded front-end uses the FFT.
     chosen = {key for key, (_, name) in constants.items() if name in DFT} - remade.keys()
     odd = (state.keys() ^ blanks.keys()) | ((constants.keys() - chosen) ^ remade.keys())
     odd |= {name for name in state.keys() & blanks.keys() if state[name].shape != blanks[name].shape}
@@ -64,7 +64,7 @@ def tensors_to_store(frontend: nn.Module, made: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def plain_defaults() -> Iterator[None]:
-    """Modules are made in float32 on the CPU, whatever the defaults, and leave random numbers alone."""
+    """Make modules in float32 on the CPU, whatever the defaults are, without changing the state of random numbers."""
     dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.set_default_dtype(torch.float32)

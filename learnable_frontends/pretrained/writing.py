@@ -1,4 +1,4 @@
-"""From a front-end to files: its settings as a readable configuration, its numbers as safetensors."""
+"""Writing of front-ends to files: settings as a readable configuration, numbers as safetensors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["contents", "write_files"]
 
 
 def contents(frontend: Frontend, folder: Path) -> dict[str, bytes]:
-    """Return the bytes of the two files; they have been loaded, and made the same front-end.
+    """Return the bytes of the two files, after checking that the same front-end is loaded from them.
 
     Raises:
-        TypeError: If it is no front-end, or of a class that is not known.
-        ValueError: If it would not load as it is.
+        TypeError: If ``frontend`` is not a front-end, or of a class that is not known.
+        ValueError: If it would not load unchanged.
     """
     if not isinstance(frontend, Frontend):
         raise TypeError(f"frontend must be a Frontend such as CosGaussFilterbank, got {type(frontend).__name__}")
     described = describe(frontend)
     with warnings.catch_warnings(), plain_defaults():
-        warnings.simplefilter("ignore")  # the constructor has warned before
+        warnings.simplefilter("ignore")  # the constructor has already warned
         data = save(tensors_to_store(frontend, make(described, folder / CONFIG)), {"format": "pt"})
         config = {
             "format_version": FORMAT_VERSION,
@@ -48,7 +48,7 @@ def contents(frontend: Frontend, folder: Path) -> dict[str, bytes]:
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace each file of a folder as a whole, the configuration last."""
+    """Write files to a folder, replacing each one as a whole, the configuration last."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         for name, content in files.items():

@@ -1,29 +1,29 @@
-"""The networks of relevance heads, evaluated block by block and with a backward pass of their own.
+"""The networks of relevance heads, evaluated block by block with a backward pass of their own.
 
 The formula is that of `heads.head_logits`: with the parameters of the filter's head and ``c`` frames of context,
 ``logits[b, i, t] = weight2 . sigmoid(weight1 @ features[b, i, t - c : t + c + 1] + bias1) + bias2``.
 
 A *block* is all frames of some filters of some clips, so few that its hidden units stay in the cache. A column of its
-matrices belongs to one frame of one clip. Memory that is *reused* holds one block after another. Forward, for each::
+matrices belongs to one frame of one clip. *Reused* memory holds one block after another. Forward, for each block::
 
-    windows    (filters, window, clips, frames): an overlapping view of the features and zeros on both sides
+    windows    (filters, window, clips, frames): an overlapping view of the features, with zeros on both sides
         | copy
     columns    (filters, window + 1, clips * frames), the last row ones, for bias1             reused
         | sigmoid([weight1 bias1] @ columns)
-    hidden     (filters, hidden, clips * frames)                       reused, or kept for the backward pass if few
+    hidden     (filters, hidden, clips * frames)                       reused, or kept for backward if there are few
         | weight2 @ hidden + bias2
     logits     (filters, 1, clips, frames)                                                     result
 
-Backward, for each, after columns and (unless kept) hidden as above; sums over filters of one head come at the end::
+Backward, for each block, after columns and (unless kept) hidden as above; sums over the filters of a head come last::
 
     d_weight2 += hidden @ d_logits.T                                                           result, of each filter
     slopes     = d_logits * hidden * (1 - hidden), the gradient before the sigmoid / weight2   reused, over hidden
     d_first   += columns @ slopes.T, the gradient of [weight1 bias1].T / weight2               result, of each filter
     d_columns  = (weight1 * weight2).T @ slopes                                                reused
-        | copy to rows that end in zeros, read as rows that are one shorter                    reused
-    diagonals  (filters, clips, window, frames + window - 1): row k moved by k frames
+        | copy to rows that end in zeros, and read these as rows that are one shorter          reused
+    diagonals  (filters, clips, window, frames + window - 1): row k shifted by k frames
         | sum over the window
-    d_features, and what both sides would get                                                  result
+    d_features, with the gradient of the zeros on both sides                                   result
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from torch import Tensor
 
 __all__ = ["blocked_head_logits"]
 
-# Hidden units in a block. One CPU thread wants few, which stay in its cache; several want more, since each block wakes
-# them; a GPU wants many.
+# Hidden units in a block. For one CPU thread few are best, since they stay in its cache; for several threads more,
+# since each block has to wake them; for a GPU many.
 CPU_BLOCK, THREADS_BLOCK, DEVICE_BLOCK = 2**19, 3 * 2**19, 2**27
-# Hidden units of a batch that are kept for the backward pass; of a larger batch none are.
+# Largest number of hidden units of a batch that are kept for the backward pass; for a larger batch, none are.
 KEPT = 2**22
 
 Part = TypeVar("Part", "_Forward", "_Backward")
@@ -50,16 +50,16 @@ Part = TypeVar("Part", "_Forward", "_Backward")
 def blocked_head_logits(
     features: Tensor, heads: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor
 ) -> Tensor:
-    """Evaluate ``weight2 . sigmoid(weight1 @ window + bias1) + bias2`` for the window around each bin.
+    """Return ``weight2 . sigmoid(weight1 @ window + bias1) + bias2`` for the window around each bin.
 
-    This equals `heads.head_logits` of windows with zeros beyond the ends of the features. The hidden units of a batch
-    are far more numbers than its features, and moving them takes longer than computing them. Here those of a block are
-    computed, used, overwritten by the next block, and computed again in the backward pass, unless there are few.
+    This equals `heads.head_logits` of windows with zeros beyond the ends of the features. A batch has far more hidden
+    units than features, and moving them takes longer than computing them. Therefore the hidden units of a block are
+    overwritten by those of the next one and, unless there are few, computed again in the backward pass.
 
     Args:
         features: Shape ``(batch, n_filters, frames)``, with at least one frame.
         heads: Index of each filter's head, shape ``(n_filters,)``.
-        weight1: Shape ``(n_heads, hidden, window)``, with an odd window.
+        weight1: Shape ``(n_heads, hidden, window)``; the window is odd.
         bias1: Shape ``(n_heads, hidden)``.
         weight2: Shape ``(n_heads, hidden)``.
         bias2: Shape ``(n_heads,)``.
@@ -72,7 +72,8 @@ def blocked_head_logits(
 
     Example:
         >>> heads, zero = torch.zeros(2, dtype=torch.int64), torch.zeros(1, 5)
-        >>> blocked_head_logits(torch.randn(1, 2, 9), heads, torch.zeros(1, 5, 3), zero, zero, torch.ones(1)).unique()
+        >>> parameters = (torch.zeros(1, 5, 3), zero, zero, torch.ones(1))
+        >>> blocked_head_logits(torch.randn(1, 2, 9), heads, *parameters).unique()
         tensor([1.])
     """
     tensors = (features, heads, weight1, bias1, weight2, bias2)
@@ -85,7 +86,7 @@ def blocked_head_logits(
 
 
 class _ItemByItem(torch.autograd.Function):
-    """A function that `torch.vmap` maps by one call for each item."""
+    """A function that `torch.vmap` evaluates with one call for each item."""
 
     @classmethod
     def vmap(cls, _: Any, dims: tuple[int | None, ...], *args: Any) -> Any:
@@ -96,7 +97,7 @@ class _ItemByItem(torch.autograd.Function):
 
 
 class _Logits(_ItemByItem):
-    """Logits, and the hidden units of each block if they are to be kept."""
+    """Logits, and the hidden units of each block if they are kept."""
 
     @staticmethod
     def forward(block_size: int, keep: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -134,7 +135,7 @@ class _Logits(_ItemByItem):
 
 
 class _Gradients(_ItemByItem):
-    """Gradients of the features, empty unless they are wanted, and of the parameters of each head."""
+    """Gradients of the features, empty unless needed, and of the parameters of each head."""
 
     @staticmethod
     def forward(block_size: int, wanted: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -180,12 +181,12 @@ class _Gradients(_ItemByItem):
 
 
 def _windows(features: Tensor, window: int) -> Tensor:
-    """Return what each bin's head reads, a view of shape ``(n_filters, window, batch, frames)``."""
+    """Return the frames that the head of each bin reads, a view of shape ``(n_filters, window, batch, frames)``."""
     return F.pad(features, (window // 2, window // 2)).unfold(-1, window, 1).permute(1, 3, 0, 2)
 
 
 class _Forward(NamedTuple):
-    """What forward blocks read and write. The first axis is filters; if there are four, the third is clips."""
+    """What forward blocks read and write. The first axis is filters; of four axes, the third is clips."""
 
     windows: Tensor
     logits: Tensor  # written
@@ -199,7 +200,7 @@ class _Backward(NamedTuple):
 
     windows: Tensor
     d_logits: Tensor
-    d_features: Tensor  # written, with both sides
+    d_features: Tensor  # written, including both sides
     first: Tensor  # [weight1 bias1] of each filter
     back: Tensor  # (weight1 * weight2).T of each filter
     d_first: Tensor  # written, transposed, which is faster for matrices of these shapes
@@ -207,15 +208,15 @@ class _Backward(NamedTuple):
 
 
 class _Memory(NamedTuple):
-    """Memory of one block after another, seen in the ways that it is written and read."""
+    """Memory that one block after another uses, as the views through which it is written and read."""
 
     columns: Tensor  # (filters, window + 1, clips * frames)
     windows: Tensor  # its rows but the last, which is ones: (filters, window, clips, frames)
     hidden: Tensor  # (filters, hidden, clips * frames)
     d_columns: Tensor  # (filters, window, clips * frames), empty in the forward pass
     d_windows: Tensor  # the same, (filters, clips, window, frames)
-    rows: Tensor  # where to copy that; as many zeros as the window is long stand between these rows
-    diagonals: Tensor  # they and zeros read as rows that are one shorter, (filters, clips, window, frames + window - 1)
+    rows: Tensor  # a copy of that, with as many zeros between the rows as the window is long
+    diagonals: Tensor  # rows and zeros, read as rows one shorter: (filters, clips, window, frames + window - 1)
 
 
 def _memory(windows: Tensor, size: int, d_window: int) -> _Memory:
@@ -234,16 +235,16 @@ def _memory(windows: Tensor, size: int, d_window: int) -> _Memory:
 
 
 def _blocks(whole: Part, size: int, block_size: int, d_window: int = 0) -> Iterator[tuple[Part, _Memory]]:
-    """Cut all into blocks: filters of all clips, or one filter of some where ``block_size`` hidden units are less."""
+    """Yield the blocks: several filters of all clips, or one filter of some clips if ``block_size`` requires it."""
     _, _, batch, frames = whole.windows.shape
-    pairs = max(1, block_size // (frames * size))  # of a filter and a clip
+    pairs = max(1, block_size // (frames * size))  # pairs of a filter and a clip
     n_clips, n_filters = max(1, -(-batch // max(1, -(-batch // pairs)))), max(1, pairs // max(1, batch))
     parts = (tensor.split(n_clips, 2) if tensor.dim() == 4 else repeat(tensor) for tensor in whole)
     memory = None
     for some_clips in zip(*parts, strict=False):
         windows = some_clips[0]
         if memory is None or memory.windows.shape[2] != windows.shape[2]:
-            memory = _memory(windows[:n_filters], size, d_window)  # not for each block: new pages cost more than sums
+            memory = _memory(windows[:n_filters], size, d_window)  # once: fresh memory costs more than the sums
         for part in zip(*(tensor.split(n_filters) for tensor in some_clips), strict=True):
             less = len(part[0]) < len(memory.columns)
             yield type(whole)._make(part), _Memory._make(view[: len(part[0])] for view in memory) if less else memory

@@ -1,6 +1,6 @@
-"""Heads as a step that `torch.compile` calls as it is, on a CPU and without gradients.
+"""Relevance heads as a step that `torch.compile` calls without compiling it, on a CPU and without gradients.
 
-What it makes of the plain operations writes all hidden units to memory, and takes twice as long.
+Compiled from the plain operations, it would write all hidden units to memory and take twice as long.
 """
 
 import torch
@@ -15,7 +15,7 @@ __all__ = ["opaque_head_logits"]
 def opaque_head_logits(
     features: Tensor, heads: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor
 ) -> Tensor:
-    """Compute `blocked_head_logits`, without gradients."""
+    """Return `blocked_head_logits`, without gradients."""
     return blocked_head_logits(features, heads, weight1, bias1, weight2, bias2)
 
 

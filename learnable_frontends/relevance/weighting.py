@@ -1,4 +1,4 @@
-"""Relevance heads: small networks that weight each bin of time-frequency features."""
+"""Relevance heads, small networks that weight each bin of time-frequency features."""
 
 from __future__ import annotations
 
@@ -24,48 +24,50 @@ from learnable_frontends.relevance.opaque import opaque_head_logits
 __all__ = ["RelevanceWeighting"]
 
 CONV_CHANNELS, CONV_SIZE = 8, 3  # paper, section 4.3: "8 kernels of size 1 x 3"
-FEW = 16  # frames that are weighted at once without blocks; of more the hidden units leave the cache
+FEW = 16  # frames that are weighted without blocks; the hidden units of more frames would not fit the cache
 
 
 class RelevanceWeighting(ReadOnlySettings):
     r"""Weight each time-frequency bin by a mask that small networks, the heads, compute from its surroundings.
 
     The filters are split into parts, one for each head. A head is a network of two layers with sigmoids. For each bin
-    of its part it reads the ``2 * context + 1`` frames of that one sub-band around the bin, with zeros beyond the ends,
-    and computes the bin's weight; all sub-bands of a part share their head. The output is ``masks * features``, plus
-    ``features`` with ``skip``, the parts in their places. The arguments are attributes that cannot be set again.
+    of its part it reads the ``2 * context + 1`` frames around the bin in the same band, with zeros beyond the ends, and
+    computes the weight of the bin; all bands of a part share the head. The output is ``masks * features``, plus
+    ``features`` with ``skip``. The arguments are read-only attributes. On the sets that we measured, heads gained
+    nothing beyond chance (:doc:`/evidence/results`).
 
     Args:
         n_filters: Number of filters of the features.
         n_heads: Number of parts, 1 to ``n_filters``.
-        context: Frames on each side that a head reads.
+        context: Number of frames on each side that a head reads.
         hidden: Units of the first layer; not used with ``first_layer="conv"``.
-        split: ``"contiguous"`` parts (the first ones larger by one where it does not divide), ``"even-odd"`` (filter
-            ``i`` to head ``i % n_heads``), or the sizes of contiguous parts.
-        first_layer: ``"linear"``, or ``"conv"``: 8 kernels of 3 frames over the context.
-        gate: ``"sigmoid"``, a weight for each bin; or ``"softmax"``, over the filters of a part: one weight for each
-            filter and patch of ``2 * context + 1`` frames (the last patch padded with zeros).
-        skip: Whether the features are added to the weighted ones.
+        split: ``"contiguous"`` parts, of which the first ones are larger by one if the division leaves a remainder;
+            ``"even-odd"``, filter ``i`` to head ``i % n_heads``; or the sizes of contiguous parts.
+        first_layer: ``"linear"``, or ``"conv"`` for 8 kernels of 3 frames over the context.
+        gate: ``"sigmoid"`` for a weight for each bin; or ``"softmax"`` over the filters of a part, for a weight for
+            each filter and patch of ``2 * context + 1`` frames (the last patch is padded with zeros).
+        skip: Whether the features are added to the weighted features.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
-        - Output: the same; a number that is not finite reaches only the masks whose heads read it: those of its own
-          filter within ``context`` frames, or with ``gate="softmax"`` those of its part and patch. With linear layers
-          and sigmoids, outside `torch.compile`, it can be differentiated once only: hidden units are computed again in
-          the backward pass rather than kept (``relevance.blocked``).
+        - Output: the same. A number that is not finite affects only the masks whose heads read it: those of its own
+          filter within ``context`` frames or, with ``gate="softmax"``, those of its part and patch. With linear layers
+          and sigmoids, outside `torch.compile`, the output can be differentiated only once, since the backward pass
+          computes hidden units again (``relevance.blocked``).
 
     Raises:
-        TypeError: If the features are not a floating-point tensor or a number is not whole.
+        TypeError: If the features are not a floating-point tensor, or a number is not whole.
         ValueError: If an argument breaks its rule, or the features have another number of filters.
 
     Example:
         >>> relevance = RelevanceWeighting(n_filters=80, n_heads=2)
-        >>> relevance(torch.randn(4, 80, 431)).shape, sum(p.numel() for p in relevance.parameters())
+        >>> weighted = relevance(torch.randn(4, 80, 431))
+        >>> weighted.shape, sum(p.numel() for p in relevance.parameters())
         (torch.Size([4, 80, 431]), 2302)
 
-    Source: Dutta et al. 2021, section 3.2, eq. 2; hidden size 50 and zero padding from its published code, where
-    ``gate="softmax", context=25, hidden=10`` is the head for UrbanSound8K. The paper tried 1 to 4 heads, one a filter,
-    ``"even-odd"`` and ``"conv"``.
+    Source: Dutta et al. 2021, section 3.2, eq. 2. The 50 hidden units and the zero padding are those of its published
+    code, where ``gate="softmax", context=25, hidden=10`` is the head for UrbanSound8K. The paper tried 1 to 4 heads,
+    one head for each filter, ``"even-odd"`` and ``"conv"``.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class RelevanceWeighting(ReadOnlySettings):
         n_filters, n_heads = whole_number("n_filters", n_filters), whole_number("n_heads", n_heads)
         context, hidden = whole_number("context", context, least=0), whole_number("hidden", hidden)
         if n_heads > n_filters:
-            raise ValueError(f"n_heads must be at most n_filters={n_filters}, got {n_heads} (one head a filter)")
+            raise ValueError(f"n_heads must be at most n_filters={n_filters}, got {n_heads} (one head per filter)")
         if first_layer not in ("linear", "conv"):
             raise ValueError(f"first_layer must be 'linear' or 'conv', got {first_layer!r}")
         if first_layer == "conv" and 2 * context + 1 < CONV_SIZE:
@@ -116,7 +118,7 @@ class RelevanceWeighting(ReadOnlySettings):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew, uniformly as `torch.nn.Linear` does."""
+        """Draw new values for all weights, uniformly distributed as in `torch.nn.Linear`."""
         for weight, bias in ((self.weight1, self.bias1), (self.weight2, self.bias2)):
             bound = 1 / math.sqrt(weight.shape[-1])
             nn.init.uniform_(weight, -bound, bound)
@@ -124,22 +126,22 @@ class RelevanceWeighting(ReadOnlySettings):
 
     @property
     def parts(self) -> list[list[int]]:
-        """Indices of the filters of each head's part."""
+        """Indices of the filters of each head."""
         head_of_filter = self._constants["head_of_filter"]
         return [np.flatnonzero(head_of_filter == head).tolist() for head in range(self.n_heads)]
 
     def masks(self, features: Tensor) -> Tensor:
-        """Compute the weight of each bin, in (0, 1).
+        """Compute the weight of each bin, which is in (0, 1).
 
         Args:
             features: Shape ``(..., n_filters, frames)``, floating point.
 
         Returns:
-            Masks shaped like ``features``, of its type.
+            Masks, in the shape and type of ``features``.
 
         Raises:
             TypeError: If ``features`` is not a floating-point tensor.
-            ValueError: If it does not have ``n_filters`` filters on axis -2.
+            ValueError: If ``features`` does not have ``n_filters`` filters on axis -2.
         """
         floating_tensor("features", features)
         if features.dim() < 2 or features.shape[-2] != self.n_filters:
@@ -156,7 +158,7 @@ class RelevanceWeighting(ReadOnlySettings):
         if self.gate == "sigmoid":
             masks = torch.sigmoid(logits)
         else:
-            # A patch more than there are, so that an exported program takes any number of frames.
+            # One patch more than there are, so that an exported program takes any number of frames.
             patches = F.pad(self._softmax(logits), (0, 1))[..., None]
             masks = patches.expand(-1, -1, -1, 2 * self.context + 1).flatten(-2)[..., :frames]
         return masks.reshape(features.shape).to(features.dtype)
@@ -166,13 +168,13 @@ class RelevanceWeighting(ReadOnlySettings):
         return self._weighted(features, self.masks(features))
 
     def weigh_inside(self, features: Tensor) -> Tensor:
-        """Weight the few frames of a stream whose whole context is there, without gradients of heads kept for later.
+        """Weight the frames whose whole context is there, for the few frames of a stream and ``gate="sigmoid"``.
 
         Args:
-            features: Shape ``(..., n_filters, frames)``, of heads with ``gate="sigmoid"``.
+            features: Shape ``(..., n_filters, frames)``.
 
         Returns:
-            Shape ``(..., n_filters, frames - 2 * context)``: those of `forward` but the first and the last ``context``.
+            The result of `forward` without the first and last ``context`` frames.
         """
         frames = features.shape[-1] - 2 * self.context
         inner = features[..., self.context : self.context + frames]
@@ -188,7 +190,7 @@ class RelevanceWeighting(ReadOnlySettings):
         return torch.addcmul(features, masks, features) if self.skip else masks * features
 
     def _per_part(self, like: Tensor) -> list[Tensor]:
-        """Parameters of each head, or of each filter's, where not each has as many filters side by side."""
+        """Return the parameters of each head or, unless parts are equal and contiguous, of each filter's head."""
         if self._side_by_side:
             return self._per_head(like)
         heads = self._constants.tensor("head_of_filter", torch.int64, like.device)

@@ -1,4 +1,4 @@
-"""Modules between a front-end and a classifier, from features to features."""
+"""Modules between a front-end and a classifier, which map features to features."""
 
 from learnable_frontends.transforms.augmentation import Mixup, RandomCrop, SpecAugment
 from learnable_frontends.transforms.features import Cepstra, Deltas, MinMaxScale

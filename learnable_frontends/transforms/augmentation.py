@@ -1,4 +1,4 @@
-"""Random changes of features in training: masks and crops, aligned between parts or not, and mixtures of clips."""
+"""Augmentation of features in training: masks and crops, aligned between parts or not, and mixtures of clips."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ __all__ = ["Mixup", "RandomCrop", "SpecAugment"]
 
 
 class SpecAugment(nn.Module):
-    """Mask one band of filters and one stretch of frames of each clip, in training only.
+    """Mask one range of filters and one stretch of frames of each clip, in training only.
 
-    Each clip draws its own masks, and each part of its filters has its own: at the same place in all parts when
-    ``aligned``, so that a clip loses the same frames everywhere and parts of equal size lose the same of their filters;
-    else wherever each part draws. What is masked becomes the mean of the clip's finite features.
+    Masks are drawn for each clip, and every part of its filters is masked. With ``aligned``, masks are at the same
+    position in all parts, so that a clip loses the same frames everywhere, and parts of equal size lose corresponding
+    filters. Otherwise masks are drawn for each part. Masked bins become the mean of the clip's finite features.
 
     Args:
-        max_filters: Largest number of filters masked in a part; 0 for none. A mask has 0 to ``max_filters``, uniformly.
-        max_frames: Largest number of frames masked.
-        parts: Indices of the filters of each part, as `RelevanceWeighting.parts`; ``None`` means one part of all.
-        aligned: Whether parts share their draws.
-        maps: Whether the axis before the filters holds the maps of one clip, as `Deltas` gives: they share the masks.
+        max_filters: Largest number of filters that are masked in a part. The number is drawn uniformly from 0 to
+            ``max_filters``.
+        max_frames: Largest number of frames that are masked, drawn in the same way.
+        parts: Indices of the filters of each part, as in `RelevanceWeighting.parts`; ``None`` means one part with all
+            filters.
+        aligned: Whether all parts share the same draws.
+        maps: Whether the axis before the filters holds several maps of one clip, such as those of `Deltas`, which then
+            share their masks.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
@@ -34,14 +37,14 @@ class SpecAugment(nn.Module):
 
     Raises:
         TypeError: If the features are not floating point, or a number is not whole.
-        ValueError: If a number is negative, or ``parts`` are not the filters of the features, each in one part.
+        ValueError: If a number is negative, or ``parts`` do not contain each filter of the features once.
 
     Example:
         >>> SpecAugment(max_filters=12, max_frames=39)(torch.randn(4, 80, 431)).shape
         torch.Size([4, 80, 431])
 
-    Source: Park et al., "SpecAugment", Interspeech 2019, without time warping; masks per part, aligned or not: Dutta et
-    al. 2021, table 3, whose published code masks fewer than 13 filters and fewer than 40 frames.
+    Source: Park et al., "SpecAugment", Interspeech 2019, without time warping. Masks for each part, aligned or not, are
+    from Dutta et al. 2021, table 3; its published code masks fewer than 13 filters and fewer than 40 frames.
     """
 
     def __init__(
@@ -81,30 +84,32 @@ class SpecAugment(nn.Module):
 
 
 class RandomCrop(nn.Module):
-    """Keep a random stretch of frames of each clip, in training only; clips that are no longer than it pass.
+    """Keep a random stretch of frames of each clip, in training only. Clips that are not longer do not change.
 
-    Each clip draws where its own starts. With parts that are not ``aligned`` each part starts elsewhere, so that frames
-    of different times come to stand above each other.
+    The start is drawn for each clip. Without ``aligned`` it is drawn for each part, so that frames of different times
+    are combined.
 
     Args:
-        frames: How many to keep.
-        parts: Indices of the filters of each part, as `RelevanceWeighting.parts`; ``None`` means one part of all.
-        aligned: Whether parts share their starts.
-        maps: Whether the axis before the filters holds the maps of one clip, as `Deltas` gives: they share the starts.
+        frames: Number of frames that are kept.
+        parts: Indices of the filters of each part, as in `RelevanceWeighting.parts`; ``None`` means one part with all
+            filters.
+        aligned: Whether all parts share the same start.
+        maps: Whether the axis before the filters holds several maps of one clip, such as those of `Deltas`, which then
+            share their start.
 
     Shape:
         - Input: ``(..., n_filters, time)``, floating point.
-        - Output: ``(..., n_filters, min(frames, time))`` in training, else the input.
+        - Output: ``(..., n_filters, min(frames, time))`` in training, otherwise the input.
 
     Raises:
         TypeError: If the features are not floating point, or ``frames`` is not whole.
-        ValueError: If ``frames`` is less than 1, or ``parts`` are not the filters of the features, each in one part.
+        ValueError: If ``frames`` is less than 1, or ``parts`` do not contain each filter of the features once.
 
     Example:
         >>> RandomCrop(400)(torch.randn(4, 80, 431)).shape
         torch.Size([4, 80, 400])
 
-    Source: Dutta et al. 2021, section 4.1 and table 3; 400 of 431 frames in its published code.
+    Source: Dutta et al. 2021, section 4.1 and table 3; its published code keeps 400 of 431 frames.
     """
 
     def __init__(self, frames: int, *, parts: Parts | None = None, aligned: bool = True, maps: bool = False) -> None:
@@ -132,29 +137,30 @@ class RandomCrop(nn.Module):
 
 
 class Mixup(nn.Module):
-    """Mix each clip of a batch, and its target, with another, in training only.
+    """Mix each clip of a batch and its target with those of another clip, in training only.
 
-    One share is drawn for the batch, from a Beta distribution: with 0.4 most clips keep nearly all of themselves or of
-    their partner.
+    One share is drawn for the whole batch from a Beta distribution. With ``alpha=0.4`` most mixtures consist almost
+    entirely of one of the two clips.
 
     Args:
         alpha: Both parameters of the Beta distribution, positive.
 
     Shape:
-        - Input: features ``(batch, ...)`` and targets ``(batch, n_classes)``, probabilities or one-hot; floating point.
-        - Output: the same two.
+        - Input: features ``(batch, ...)`` and targets ``(batch, n_classes)``, probabilities or one-hot, floating point.
+        - Output: features and targets of the same shapes.
 
     Raises:
-        TypeError: If features or targets are not floating point (class indices: ``torch.nn.functional.one_hot``).
-        ValueError: If ``alpha`` is not positive and finite, or the two differ in their number of clips.
+        TypeError: If features or targets are not floating point. Convert class indices with
+            ``torch.nn.functional.one_hot``.
+        ValueError: If ``alpha`` is not positive and finite, or features and targets have different numbers of clips.
 
     Example:
         >>> features, targets = Mixup(0.4)(torch.randn(4, 80, 431), torch.eye(4))
         >>> features.shape, targets.sum(-1)
         (torch.Size([4, 80, 431]), tensor([1., 1., 1., 1.]))
 
-    Source: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018; 0.4 in the published code of Dutta et
-    al. 2021.
+    Source: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. The default of 0.4 is that of the
+    published code of Dutta et al. 2021.
     """
 
     def __init__(self, alpha: float = 0.4) -> None:
@@ -162,7 +168,7 @@ class Mixup(nn.Module):
         self.alpha = number("alpha", alpha, above=0, hint="leave the module out for no mixtures")
 
     def forward(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix features and targets by the same share of the same partners."""
+        """Mix features and targets with the same partners and the same share."""
         for name, tensor in (("features", features), ("targets", targets)):
             if isinstance(tensor, Tensor) and not tensor.is_floating_point():
                 raise TypeError(
@@ -184,7 +190,7 @@ class Mixup(nn.Module):
 
 
 def _by_clip(features: Tensor, maps: bool) -> Tensor:
-    """Features as ``(clips, maps, n_filters, frames)``."""
+    """Return features in the shape ``(clips, maps, n_filters, frames)``."""
     if maps and features.dim() < 3:
         raise ValueError(f"features must have maps, filters and frames with maps=True, got {tuple(features.shape)}")
     return features.reshape(
@@ -193,13 +199,13 @@ def _by_clip(features: Tensor, maps: bool) -> Tensor:
 
 
 def _draws(flat: Tensor, n_parts: int, count: int, aligned: bool) -> Tensor:
-    """Numbers in [0, 1), shape ``(n_parts, count, clips)``."""
+    """Return random numbers in [0, 1), shape ``(n_parts, count, clips)``."""
     shape = (1 if aligned else n_parts, count, flat.shape[0])
     return torch.rand(shape, device=flat.device, dtype=torch.float64).expand(n_parts, -1, -1)
 
 
 def _stretch(length: int, longest: int, size: Tensor, start: Tensor) -> Tensor:
-    """Which of ``length`` places are in a stretch of up to ``longest``, from two draws a clip: ``(clips, length)``."""
+    """Return whether each place is in a stretch of up to ``longest``, given two draws per clip: ``(clips, length)``."""
     sizes = (size * (min(longest, length) + 1)).long()
     starts = (start * (length - sizes + 1)).long()[:, None]
     places = torch.arange(length, device=size.device)

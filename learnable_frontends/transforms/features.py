@@ -1,4 +1,4 @@
-"""Features made from features: scaled, with their changes over time, or their cepstra."""
+"""Features computed from features: scaling, changes over time, and cepstra."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ __all__ = ["Cepstra", "Deltas", "MinMaxScale"]
 
 
 class MinMaxScale(nn.Module):
-    """Scale each part of each clip to [0, 1]: its smallest value to 0, its largest to 1.
+    """Scale each part of each clip to [0, 1], so that its smallest value becomes 0 and its largest value 1.
 
     Args:
-        parts: Indices of the filters of each part, as `RelevanceWeighting.parts`; ``None`` means one part of all.
+        parts: Indices of the filters of each part, as in `RelevanceWeighting.parts`; ``None`` means one part with all
+            filters.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
-        - Output: the same. A part of one value, silence say, becomes 0. What is not finite does not count, and becomes
-          NaN.
+        - Output: the same. A constant part, such as silence, becomes 0. Numbers that are not finite are ignored, and
+          become NaN.
 
     Raises:
         TypeError: If the features are not floating point.
-        ValueError: If ``parts`` are not the filters of the features, each in one part.
+        ValueError: If ``parts`` do not contain each filter of the features once.
 
     Example:
         >>> MinMaxScale()(torch.tensor([[0.0, 2.0], [4.0, 1.0]]))
         tensor([[0.0000, 0.5000],
                 [1.0000, 0.2500]])
 
-    Source: the published code of Dutta et al. 2021, which scales each head's part after the skip connection.
+    Source: The published code of Dutta et al. 2021, which scales the part of each head after the skip connection.
     """
 
     def __init__(self, *, parts: Parts | None = None) -> None:
@@ -61,15 +62,16 @@ class MinMaxScale(nn.Module):
         low = torch.where(finite, part, math.inf).amin((-2, -1), keepdim=True)
         high = torch.where(finite, part, -math.inf).amax((-2, -1), keepdim=True)
         span = high - low
-        # What is not finite is replaced before the division: it would make the gradients of low and high NaN.
+        # Numbers that are not finite are replaced first, since they would make the gradients of low and high NaN.
         scaled = (torch.where(finite, part, 0.0) - low) / torch.where(span > 0, span, 1.0)
         return torch.where(finite, scaled, math.nan)
 
 
 class Deltas(nn.Module):
-    """Stack features with their first and second change over time, without the frames at the ends that have none.
+    """Stack features with their first and second changes over time.
 
-    A change is the slope of the line through a frame and two to each side, so four frames at each end are lost.
+    A change is the slope of the least-squares line through a frame and two frames on each side. The four frames at each
+    end, which have no second change, are dropped.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point, 9 frames or more.
@@ -83,8 +85,8 @@ class Deltas(nn.Module):
         >>> Deltas()(torch.randn(4, 80, 431)).shape
         torch.Size([4, 3, 80, 423])
 
-    Source: the regression formula of HTK over five frames, and the trim from 431 to 423 frames, as in the published
-    code of Dutta et al. 2021.
+    Source: The regression formula of HTK over five frames, and the trim from 431 to 423 frames, are those of the
+    published code of Dutta et al. 2021.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -99,21 +101,22 @@ class Deltas(nn.Module):
 
 
 def _slopes(features: Tensor) -> Tensor:
-    """Slope of the least-squares line through five frames, per frame, at every frame that has two on each side."""
+    """Return the slope of the least-squares line through five frames, at each frame that has two on each side."""
     near = features[..., 3:-1] - features[..., 1:-3]
     far = features[..., 4:] - features[..., :-4]
     return (near + 2 * far) / 10
 
 
 class Cepstra(nn.Module):
-    """Cepstral coefficients: the first cosine transforms of log energies over the filters, of any bank.
+    """Cepstral coefficients: the first coefficients of a cosine transform of log energies over the filters.
 
-    Of a mel spectrogram in decibels they are mel-frequency cepstral coefficients, MFCC.
+    For a mel spectrogram in decibels they are mel-frequency cepstral coefficients (MFCC).
 
     Args:
-        n_filters: Filters of the features.
-        n_cepstra: Coefficients, at most ``n_filters``.
-        lifter: Weights coefficients by ``1 + lifter / 2 * sin(pi * (k + 1) / lifter)``, as librosa does; 0 for none.
+        n_filters: Number of filters of the features.
+        n_cepstra: Number of coefficients, at most ``n_filters``.
+        lifter: Weight each coefficient by ``1 + lifter / 2 * sin(pi * (k + 1) / lifter)``, as librosa does; 0 means no
+            weights.
 
     Shape:
         - Input: ``(..., n_filters, frames)``, floating point.
@@ -128,7 +131,7 @@ class Cepstra(nn.Module):
         >>> Cepstra(40, 13)(torch.randn(2, 40, 101)).shape
         torch.Size([2, 13, 101])
 
-    Source: the orthonormal DCT-II of Davis and Mermelstein, "Comparison of parametric representations for monosyllabic
+    Source: The orthonormal DCT-II of Davis and Mermelstein, "Comparison of parametric representations for monosyllabic
     word recognition", 1980, as in `librosa.feature.mfcc`.
     """
 

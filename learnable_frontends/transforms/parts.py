@@ -1,4 +1,4 @@
-"""The parts of a time-frequency picture that are treated each for itself."""
+"""The parts into which filters are divided, each of which is processed separately."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Parts = Sequence[Sequence[int]]
 
 
 def checked_parts(parts: Parts | None) -> list[list[int]] | None:
-    """Check that ``parts`` hold each filter once.
+    """Return ``parts`` as lists of ints, after checking that they contain each filter once.
 
     Args:
-        parts: Indices of the filters of each part; ``None`` for one part of all.
+        parts: Indices of the filters of each part; ``None`` means one part with all filters.
 
     Returns:
-        Lists of whole numbers, or ``None``.
+        Lists of ints, or ``None``.
 
     Raises:
         TypeError: If ``parts`` are not lists, or an index is not a whole number.
-        ValueError: If a filter is missing or there twice, or a part is empty.
+        ValueError: If a filter is missing or occurs twice, or a part is empty.
     """
     if parts is None:
         return None
@@ -40,18 +40,18 @@ def checked_parts(parts: Parts | None) -> list[list[int]] | None:
 
 
 def parts_of(features: Tensor, parts: list[list[int]] | None) -> list[list[int]]:
-    """Check that features fit to their parts.
+    """Return the parts of features, after checking that the features have the filters of the parts.
 
     Args:
         features: Shape ``(..., n_filters, frames)``, floating point.
-        parts: What `checked_parts` gave.
+        parts: The result of `checked_parts`.
 
     Returns:
-        The parts, or one of all filters.
+        The parts; one part with all filters if ``parts`` is ``None``.
 
     Raises:
         TypeError: If ``features`` is not floating point.
-        ValueError: If it has no filters and frames, or another number of filters.
+        ValueError: If ``features`` has no axes for filters and frames, or another number of filters.
     """
     floating_tensor("features", features)
     if features.dim() < 2:
