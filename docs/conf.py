@@ -49,6 +49,28 @@ html_theme = "furo"
 html_title = f"learnable-frontends {version}"
 html_static_path = ["_static"]
 
+# Gallery: scripts docs/gallery/plot_*.py become pages in docs/gallery_built, and are run again only when they have
+# changed. GALLERY=0 in the environment builds the site without running any.
+extensions += ["sphinx_gallery.gen_gallery"]
+source_suffix |= {".rst": "restructuredtext"}
+exclude_patterns += ["gallery", "**/sg_execution_times.rst"]
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "gallery_built",
+    "filename_pattern": r"/plot_\d+_\w+\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "plot_gallery": os.environ.get("GALLERY", "1") != "0",
+    "abort_on_example_error": False,  # all scripts are tried, and the build fails at its end
+    "reset_modules": ("matplotlib",),
+    "reset_modules_order": "both",  # other pages draw with matplotlib's own settings
+    "first_notebook_cell": '# %pip install "learnable-frontends[plot,probe]" soundfile',
+    "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "backreferences_dir": None,
+    "write_computation_times": False,
+    "show_signature": False,
+}
+
 
 def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     """Link a public class named from another module, and a member named in a class that inherits it."""
