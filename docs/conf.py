@@ -49,15 +49,15 @@ html_theme = "furo"
 html_title = f"learnable-frontends {version}"
 html_static_path = ["_static"]
 
-# Gallery: scripts docs/gallery/plot_*.py become pages in docs/gallery_built, and are run again only when they have
-# changed. GALLERY=0 in the environment builds the site without running any.
+# Gallery: scripts docs/gallery/plot_*.py become pages in docs/gallery_built. The build runs those that have changed;
+# after a change in the package, remove that folder to run all. GALLERY=0 in the environment runs none.
 extensions += ["sphinx_gallery.gen_gallery"]
 source_suffix |= {".rst": "restructuredtext"}
-exclude_patterns += ["gallery", "**/sg_execution_times.rst"]
+exclude_patterns += ["gallery"]
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "gallery_built",
-    "filename_pattern": r"/plot_\d+_\w+\.py$",
+    "filename_pattern": r"plot_\d+_\w+\.py$",
     "within_subsection_order": "FileNameSortKey",
     "plot_gallery": os.environ.get("GALLERY", "1") != "0",
     "abort_on_example_error": False,  # all scripts are tried, and the build fails at its end

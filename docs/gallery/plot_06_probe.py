@@ -33,12 +33,14 @@ clips = 0.02 * tones + 0.2 * torch.fft.irfft(spectra)
 # %%
 # The probe
 # ---------
-# The first bank is the reference: mel with as many filters as you have now. An
-# interval is the difference from it in points. ``print(found)`` shows all that
-# ``probe`` found, with the recommended bank as a line of code.
+# The first bank is the reference: mel with as many filters as you have now. The
+# others have an interval for the difference from it, in points. ``print(found)``
+# shows all that was found, with the recommended bank as a line of code.
 
 found = probe(clips, labels, RATE, n_filters=16, win_length=512)
-for bank in found.candidates:
+reference, *others = found.candidates
+print(f"{reference.scale:<12} {100 * reference.accuracy:.1f} % right")
+for bank in others:
     interval = f"[{100 * bank.low:+.1f}, {100 * bank.high:+.1f}]"
     print(f"{bank.scale:<12} {100 * bank.accuracy:.1f} % right {interval:>16}")
 print("recommended:", found.recommended)
