@@ -20,6 +20,8 @@ RATE = 16000
 # ----------------------------------
 # Five bands of noise rise and fall in level, each at one of four rates. The rate of
 # the band at 7.2 kHz is the class; the others are 6 dB quieter and carry no answer.
+# These sounds are made so that moving pays. On recordings, learned filters have not
+# been better than mel beyond chance so far (see the page "Which front-end?").
 
 RATES = torch.tensor([4.0, 8.0, 16.0, 32.0])  # Hz
 CENTERS = torch.tensor([6000, 6400, 6800, 7200, 7600])[:, None]  # Hz

@@ -44,10 +44,14 @@ print("equal features:", torch.equal(learned(test_sounds), fixed(test_sounds)))
 # %%
 # Train a small network behind each
 # ---------------------------------
+# Three runs with other weights and sounds show how much accuracies vary by chance.
+# The task was chosen because it suits learning: of eleven settings of pitch,
+# distance, level, steps and learning rate, with one run each, learned filters were
+# ahead in three.
 
 
-def train(frontend):
-    torch.manual_seed(0)
+def train(frontend, seed):
+    torch.manual_seed(seed)
     network = nn.Sequential(
         nn.BatchNorm1d(80), nn.Conv1d(80, 32, 3, stride=2), nn.ReLU(),
         nn.BatchNorm1d(32), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 4),
@@ -65,15 +69,17 @@ def train(frontend):
     return 100 * right.float().mean().item()
 
 
-for name, frontend in ("fixed", fixed), ("learned", learned):
-    print(f"{name}: {train(frontend):.0f} % of test clips right")
+for seed in range(3):
+    learned = presets.whisper(seconds=None, learn=True)
+    before, after = train(fixed, seed), train(learned, seed)
+    print(f"test clips right: fixed {before:.0f} %, learned {after:.0f} %")
 
 # %%
 # What it learned
 # ---------------
-# ``movement`` compares each filter with where the constructor put it. The four
-# classes are in the orange band. Elsewhere nothing tells them apart, and filters
-# drift.
+# ``movement`` compares each filter of the last run with where the constructor put
+# it. The four classes are in the orange band. Elsewhere nothing tells them apart,
+# and filters drift.
 
 moved = movement(learned)
 before = ((moved.initial > 6900) & (moved.initial < 7400)).sum()
