@@ -82,6 +82,28 @@ mathjax_path = "mathjax/tex-chtml.js"
 _MATHJAX_FILES = ("LICENSE", "es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2")
 mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load further files
 
+# Gallery: scripts docs/gallery/plot_*.py become pages in docs/gallery_built. The build runs those that have changed;
+# after a change in the package, remove that folder to run all. GALLERY=0 in the environment runs none.
+extensions += ["sphinx_gallery.gen_gallery"]
+source_suffix |= {".rst": "restructuredtext"}
+exclude_patterns += ["gallery"]
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "gallery_built",
+    "filename_pattern": r"plot_\d+_\w+\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "plot_gallery": os.environ.get("GALLERY", "1") != "0",
+    "abort_on_example_error": False,  # all scripts are tried, and the build fails at its end
+    "reset_modules": ("matplotlib",),
+    "reset_modules_order": "both",  # other pages draw with matplotlib's own settings
+    "first_notebook_cell": '# %pip install "learnable-frontends[plot,probe]" soundfile',
+    "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "backreferences_dir": None,
+    "write_computation_times": False,
+    "show_signature": False,
+}
+
 
 def _find_short_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     """Link a public class named from another module, and a member named in a class that inherits it."""
