@@ -34,7 +34,7 @@ from learnable_frontends import (
     SincFilterbank,
 )
 from learnable_frontends.functional import conv_energies, frame
-from learnable_frontends.plotting.drawing import COLORS
+from learnable_frontends.plotting.drawing import COLORS, MARKERS
 
 SHORT = "n_fft=win_length"
 REFERENCE, LITERAL, HEADS = "reference mel", "literal convolution", "cos-Gauss + 2 heads"
@@ -205,9 +205,19 @@ def judge(
     return targets
 
 
+def ratio_table(report: dict[str, Any]) -> str:
+    """Tabulate forward and backward time over the reference's: a row for each front-end, a column for each place."""
+    groups = [(workload, n) for workload in report["workloads"] for n in report["threads"]]
+    body = []
+    for name in dict.fromkeys(row["frontend"] for row in report["rows"]):
+        found = {(row["workload"], row["threads"]): row for row in report["rows"] if row["frontend"] == name}
+        body.append([name, *(f"{found[group]['forward+backward']['ratio']:.3g}" for group in groups)])
+    return table(["front-end", *(f"{workload}, {n}" for workload, n in groups)], body)
+
+
 def tables(report: dict[str, Any]) -> str:
-    """All tables as Markdown: ratios first, then milliseconds and memory."""
-    machine, parts = report["machine"], []
+    """All tables as Markdown: a short one of ratios, then all ratios, milliseconds and memory, and last the targets."""
+    machine, parts = report["machine"], [ratio_table(report)]
     for (workload, size), n in ((item, n) for item in report["workloads"].items() for n in report["threads"]):
         rows = [row for row in report["rows"] if (row["workload"], row["threads"]) == (workload, n)]
         head = [
@@ -230,13 +240,13 @@ def tables(report: dict[str, Any]) -> str:
         keys = list(report[name][str(report["threads"][0])])
         body = [[key, *(f"{report[name][str(n)][key]:.3g}" for n in report["threads"])] for key in keys]
         parts.append(f"Forward and backward time of cos-Gauss at W2, relative to the first line\n\n{table(head, body)}")
-    parts.append(measuring.target_table(report["targets"]))
     parts.append(
         f"{measuring.described(machine)} A ratio is the "
         "median over rounds in which all ran in turn; milliseconds are medians with quartiles; memory is the peak of "
         "live torch allocations in forward+backward. The floor is the reference at the transform length of cos-Gauss, "
         "without logarithm; mel has nothing to learn and so no backward pass.\n"
     )
+    parts.append(measuring.target_table(report["targets"]))  # last, so that a page can leave it out
     return "\n".join(parts)
 
 
@@ -244,31 +254,32 @@ def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the ratios of time and of memory, and time against the number of taps."""
     import matplotlib.pyplot as plt
 
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 1), layout="constrained")
+    plt.rcParams["font.size"] = 11
+    fig, (above, below) = plt.subplots(2, 1, figsize=(6, 7.5), height_ratios=(3, 2), layout="constrained")
     names = [name for name in dict.fromkeys(row["frontend"] for row in report["rows"]) if name != LITERAL]
     groups = [(workload, n) for workload in report["workloads"] for n in report["threads"]]
-    for i, name in enumerate(names):
-        rows = [row for row in report["rows"] if row["frontend"] == name]
-        places = np.arange(len(groups)) + 0.8 * (i / len(names) - 0.5)
-        heights = [row["forward+backward"]["ratio"] for row in rows]
-        left.bar(
-            places,
-            heights,
-            0.8 / len(names),
-            align="edge",
-            color=plt.get_cmap("tab20")(i),
-            edgecolor="white",
-            label=name,
+    for i, (workload, n) in enumerate(groups):
+        rows = [row for row in report["rows"] if (row["workload"], row["threads"]) == (workload, n)]
+        ratios = {row["frontend"]: row["forward+backward"]["ratio"] for row in rows}
+        places = np.arange(len(names)) + 0.15 * (i - (len(groups) - 1) / 2)
+        above.plot(
+            [ratios[name] for name in names], places, MARKERS[i], color=COLORS[i], label=f"{workload}, {threads(n)}"
         )
-    left.axhline(1.6, color="0.3", linestyle="--", linewidth=1)
-    left.set_xticks(range(len(groups)), [f"{workload}, {threads(n)}" for workload, n in groups])
-    left.set(ylabel="forward + backward time / reference mel", title="Dashed: the target for cos-Gauss and sinc, 1.6")
-    left.legend(fontsize=6, ncols=2)
+    above.axvline(1, color="0.3", linewidth=1)
+    above.set_yticks(range(len(names)), names)
+    above.set(xscale="log", xlabel="forward and backward time / reference mel", ylim=(len(names) - 0.5, -0.5))
+    above.set_xticks(ticks := [0.5, 1, 2, 4, 7], [f"{tick}" for tick in ticks])
+    above.set_xticks([], minor=True)
+    above.grid(color="0.9")
+    above.set_title("Time relative to a mel spectrogram", fontsize=12)
+    above.legend(fontsize=10)
     for i, n in enumerate(report["threads"]):
         ratios = report["taps"][str(n)]
-        right.plot([int(k) for k in ratios], list(ratios.values()), "os"[i % 2] + "-", color=COLORS[i], label=f"{n}")
-    right.set(xlabel="taps", ylabel="time / time at 705 taps", ylim=(0, None), title="cos-Gauss at W2")
-    right.legend(title="threads", fontsize=8)
+        label = threads(n)
+        below.plot([int(k) for k in ratios], list(ratios.values()), MARKERS[i] + "-", color=COLORS[i], label=label)
+    below.set(xlabel="length of the kernels (taps)", ylabel=f"time / time at {TAPS[0]} taps", ylim=(0, None))
+    below.set_title("Long kernels cost little (cos-Gauss, W2)", fontsize=12)
+    below.legend(fontsize=10)
     fig.savefig(path, metadata={"Date": None})
     plt.close(fig)
 

@@ -21,6 +21,7 @@ from experiments.figures import save
 from experiments.files import command
 from experiments.tables import markdown_table
 from learnable_frontends import CosGaussFilterbank, Log
+from learnable_frontends.plotting.drawing import COLORS
 
 RATE, FILTERS = 44100, 80
 FRAMES: dict[str, dict[str, Any]] = {
@@ -57,18 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(out: Path) -> None:
     centers = CosGaussFilterbank(RATE, FILTERS).center_frequencies.detach()
-    fig, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    plt.rcParams["font.size"] = 11
+    fig, axes = plt.subplots(2, 1, figsize=(6, 7), sharex=True, layout="constrained")
     table = [["kernels", *FRAMES]]
-    for milliseconds in KERNELS:
+    for color, milliseconds in zip(COLORS, KERNELS, strict=False):
         table.append([f"{milliseconds} ms"])
         for ax, frame in zip(axes, FRAMES, strict=True):
             difference = differences(frame, milliseconds)
             table[-1].append(f"{difference.std():.2g}")
-            ax.loglog(centers, difference.std(-1), label=f"{milliseconds} ms")
+            ax.loglog(centers, difference.std(-1), color=color, label=f"{milliseconds} ms")
     for ax, frame in zip(axes, FRAMES, strict=True):
-        ax.set(title=f"frames of {frame}", xlabel="center frequency (Hz)")
-        ax.legend(title="kernels")
-    axes[0].set(ylabel="standard deviation of the difference of log energies")
+        ax.set_title(f"frames of {frame}", fontsize=11)
+        ax.set(ylabel="difference of log energies\n(standard deviation)")
+        ax.legend(title="kernels", fontsize=9, ncols=2)
+    axes[-1].set(xlabel="center frequency (Hz)")
+    fig.suptitle("A short transform changes mostly the low filters", fontsize=12)
     save(fig, out, dpi=100)
     print(f"{markdown_table(table)}\n{out}")
 
