@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in benchmarks/frontends.py
@@ -40,29 +41,27 @@ def importable() -> tuple[dict[str, Library], dict[str, str]]:
 
 
 def costs(libraries: dict[str, Library], rounds: int) -> list[dict[str, Any]]:
-    """Measure each learned bank on one thread, the slow ones apart; ratios to torchaudio's, where it imports."""
+    """Measure each learned bank on one thread, the slow ones apart; ratios to torchaudio's, where it imports.
+
+    Measured is time of the processor: with one thread it differs from the clock's by what other programs take.
+    """
     torch.set_num_threads(1)
     torch.zeros(31 * 2**18)  # as in benchmarks/frontends.py
-    plain: dict[str, nn.Module] = {PLAIN: TrainableMel(W1, WINDOW, log=False)}
-    made = {
-        slow: {f"{n}: {what}": make() for n, x in libraries.items() if x.slow == slow for what, make in x.cost.items()}
-        for slow in (False, True)
-    }
-    reference = next((name for name in made[False] if name.startswith("torchaudio")), PLAIN)
-    rows: list[dict[str, Any]] = []
+    modules: dict[bool, dict[str, nn.Module]] = {False: {PLAIN: TrainableMel(W1, WINDOW, log=False)}, True: {}}
+    for name, library in libraries.items():
+        modules[library.slow] |= {f"{name}: {what}": make() for what, make in library.cost.items()}
+    reference = next((name for name in modules[False] if name.startswith("torchaudio")), PLAIN)
+    times: dict[str, measuring.Times] = {mode: {} for mode in MODES}
     for slow, few in ((False, rounds), (True, max(2, rounds // 20))):
-        if slow and not made[slow]:
-            continue
-        modules = {**plain, **made[slow], reference: {**plain, **made[False]}[reference]}
-        times = {
-            mode: interleave({name: call(module, W1.waveform(), mode) for name, module in modules.items()}, few)
-            for mode in MODES
-        }
-        for name in made[True] if slow else modules:
-            by_mode = {
-                m: {"ratio": ratio(times[m], name, reference), "ms": milliseconds(times[m], name)} for m in MODES
-            }
-            rows.append({"bank": name, "rounds": few, **by_mode})
+        for mode in MODES:
+            calls = {name: call(module, W1.waveform(), mode) for name, module in modules[slow].items()}
+            times[mode] |= interleave(calls, few, clock=time.process_time)
+    rows: list[dict[str, Any]] = []
+    for name in times[MODES[0]]:
+        row: dict[str, Any] = {"bank": name, "rounds": len(times[MODES[0]][name])}
+        for mode in MODES:
+            row[mode] = {"ratio": ratio(times[mode], name, reference), "ms": milliseconds(times[mode], name)}
+        rows.append(row)
     return rows
 
 
@@ -81,8 +80,8 @@ def tables(report: dict[str, Any]) -> str:
     parts["notes"] = "\n".join(notes) + "\n"
     rounds = " and ".join(str(n) for n in dict.fromkeys(row["rounds"] for row in report["cost"]))
     parts["machine"] = (
-        f"{measuring.described(report['machine'])} {W1}, 1 thread. A ratio is the median over {rounds} rounds in which "
-        "all ran in turn.\n"
+        f"{measuring.described(report['machine'])} {W1}, 1 thread. A ratio of processor time is the median over "
+        f"{rounds} rounds in which all ran in turn.\n"
     )
     return "\n".join(f"<!-- {title} -->\n\n{part}\n<!-- end of {title} -->\n" for title, part in parts.items())
 

@@ -214,14 +214,14 @@ def release(library: Library) -> Cell:
     return metadata.version(library.distribution), ""
 
 
-def licence(library: Library) -> Cell:
-    """Read the licence from what is installed."""
+def licensed(library: Library) -> Cell:
+    """Read the license from what is installed."""
     about = metadata.metadata(library.distribution)
     classifiers = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or [] if c.startswith("License")]
     return str(about["License-Expression"] or about["License"] or (classifiers or ["?"])[0].replace(" License", "")), ""
 
 
-INSTALLED: dict[str, Probe] = {"version": release, "licence": licence}
+INSTALLED: dict[str, Probe] = {"version": release, "license": licensed}
 FEATURES: dict[str, Probe] = {
     "filters learn": learns,
     "numbers that 40 learn": numbers,
