@@ -56,17 +56,19 @@ def call(module: nn.Module, inputs: Tensor, mode: str) -> Callable[[], object]:
     return run
 
 
-def interleave(calls: Calls, rounds: int, rare: str = "", rare_rounds: int = 0) -> Times:
+def interleave(
+    calls: Calls, rounds: int, rare: str = "", rare_rounds: int = 0, clock: Callable[[], float] = time.perf_counter
+) -> Times:
     """Seconds of every call in every round; ``rare``, too slow for all rounds, runs at the end of the last few."""
     times: Times = {name: [] for name in calls}
     often, shuffle = [name for name in calls if name != rare], random.Random(0).shuffle
     for i in range(-2, rounds):  # two rounds to warm up
         shuffle(often)
         for name in often + [rare] * (rounds - i <= rare_rounds):
-            start = time.perf_counter()
+            start = clock()
             calls[name]()
             if i >= 0:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
         if rounds - i <= rare_rounds:
             calls[often[0]]()  # finds the caches emptied: not counted
     return times

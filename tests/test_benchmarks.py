@@ -7,7 +7,11 @@ from operator import getitem
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from benchmarks import probes
+from benchmarks.adapters import LIBRARIES, Library
 from benchmarks.relevance import judge
 
 ROOT = Path(__file__).parents[1]
@@ -149,3 +153,54 @@ def test_deployed_forms_are_measured_and_agree(tmp_path):
     assert all(row["error"] < (2e-3 if row["form"] == "ONNX, fft" else 1e-4) for row in report["rows"])
     assert all(row["ratio"] == 1 for row in report["rows"] if row["form"] == "torch")
     assert "largest difference" in printed
+
+
+class Sorted(nn.Module):
+    """Features that depend on the rest of the clip and on the number of clips: what a probe has to find."""
+
+    def __init__(self):
+        super().__init__()
+        self.centers = nn.Parameter(torch.linspace(100.0, 7000.0, 40))
+
+    def forward(self, waveform):
+        frames = waveform.unfold(-1, 400, 160).square().mean(-1, keepdim=True).mT
+        return frames / waveform.abs().amax(-1)[:, None, None] + self.centers[:, None] / len(waveform)
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    return run("libraries", tmp_path_factory.mktemp("libraries"))
+
+
+def test_libraries_are_compared_or_left_out_with_a_reason(libraries):
+    out, report, printed = libraries
+    assert {*report["libraries"], *report["skipped"]} == set(LIBRARIES)
+    assert all(reason for reason in report["skipped"].values())
+    for rows in (report["features"], report["deployment"]):
+        assert all(list(cells) == report["libraries"] for cells in rows.values())
+    assert (out / "libraries.md").read_text() in printed
+
+
+def test_libraries_probes_find_what_this_package_promises(libraries):
+    _, report, _ = libraries
+    ours = {row: cells["learnable_frontends"] for row, cells in (report["features"] | report["deployment"]).items()}
+    lacks = {"constant-Q transform", "resampling", "ONNX of any length"}  # the last needs the extra [onnx]
+    assert {row for row, (cell, _) in ours.items() if cell == "no"} <= lacks
+    assert all(row["forward+backward"]["ms"][1] > 0 for row in report["cost"])
+
+
+def test_libraries_probes_tell_no_from_yes():
+    wrong = Library("json", "numpy", Sorted, {}, centers=lambda module: module.centers)
+    assert probes.padded(wrong)[0] == "no"
+    assert probes.centers_stay(wrong) == ("no", "ascending: False, in band: False")
+    assert probes.streams(wrong)[0] == "no"
+    assert probes.starts_as_mel(wrong)[0] == "no"
+    assert probes.defined(r"JSOND\w+")(wrong) == ("yes", "JSONDecodeError, JSONDecoder")
+    assert probes.defined("Resample")(wrong) == ("no", "")
+
+
+def test_libraries_probe_that_raises_is_a_no_with_the_error():
+    def broken(_):
+        raise ValueError("first line\nsecond")
+
+    assert probes.ask(broken, None) == ("no", "ValueError: first line")
