@@ -41,6 +41,8 @@ _UNFOLD = """async () => {
     await window.MathJax?.startup?.promise;
     await document.fonts.ready;
 }"""
+# The page answers to another width, or to an open section, before the next frame is drawn.
+_SETTLE = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -120,6 +122,7 @@ def find_shown_faults(
             page.evaluate(_UNFOLD)
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
+                page.evaluate(_SETTLE)
                 for theme in THEMES:
                     page.emulate_media(color_scheme=theme)
                     for what, where in page.evaluate(_OVERFLOW):

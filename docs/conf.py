@@ -59,6 +59,7 @@ html_theme = "furo"
 html_title = f"learnable-frontends {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["tables.js"]
 html_theme_options: dict[str, Any] = {}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "  # the button copies what a reader types, without prompts and output
 copybutton_prompt_is_regexp = True
