@@ -1,7 +1,7 @@
 """Plot where the filters of trained front-ends have moved, and print how far.
 
-A CHECKPOINT is a folder written by save_pretrained or train_on_folder.py, or a file with a state dict,
-written by Lightning or torch.save. For files, give the class and the arguments used in training:
+A CHECKPOINT is a folder of save_pretrained or train_on_folder.py, or a file of Lightning or torch.save with a state
+dict. For files, give the class and the arguments used in training:
 
   plot_filters.py best.ckpt --frontend CosGaussFilterbank sample_rate=16000 n_filters=40
 """
@@ -95,8 +95,7 @@ def main() -> None:
     parser.add_argument("--prefix", help="prefix of the keys, if a file has several front-ends")
     parser.add_argument("--trust", action="store_true", help="unpickle any object in a file, which may run code")
     parser.add_argument("--out", type=Path, default=Path("filters.png"), help="plot to write (default: %(default)s)")
-    options = parser.parse_args()
-    frontends = {}
+    options, frontends = parser.parse_args(), {}
     for path in options.checkpoints:
         try:
             frontends[str(path)] = load(path, options)
@@ -110,6 +109,7 @@ def main() -> None:
         middle, far = move.hz.abs().median(), int(move.hz.abs().argmax())
         print(f"{name}: median move {middle:.1f} Hz, farthest {move.initial[far]:.0f} -> {move.current[far]:.0f} Hz")
     bottom.set(xscale="log", xlabel="initial center frequency (Hz)", ylabel="shift (own bandwidths)")
+    bottom.axhline(0, color="black", linewidth=0.8)
     try:
         fig.savefig(options.out, dpi=120)
     except (OSError, ValueError) as error:

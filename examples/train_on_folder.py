@@ -58,9 +58,8 @@ network = nn.Sequential(
     nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(96, len(names)),
 )  # fmt: skip
 model = lf.WaveformModel(frontend, network)
-groups = model.param_groups(lr=3e-3, frontend_lr=1e-2)
-optimizer = torch.optim.AdamW(groups)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in groups], total_steps=epochs)
+optimizer = torch.optim.AdamW(model.param_groups(lr=3e-3, frontend_lr=1e-2))
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in optimizer.param_groups], total_steps=epochs)
 for epoch in range(1, epochs + 1):
     for batch in train[torch.randperm(len(train))].split(32):
         loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
@@ -70,10 +69,11 @@ for epoch in range(1, epochs + 1):
     schedule.step()
     print(f"epoch {epoch}: loss {loss.item():.2f}")
 right = torch.cat([model.eval()(x[batch]).argmax(-1) == y[batch] for batch in test.split(32)])
-print(f"accuracy on {len(test)} held-out sounds: {100 * right.float().mean():.1f} % (less on other recordings)")
 pretrained.save_pretrained(frontend, out / "frontend")
 any_size = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}  # clips and frames
 program = torch.export.export(network, (frontend(x[:2]).detach(),), dynamic_shapes=(any_size,))
 torch.export.save(program, out / "network.pt2")
 (out / "classes.json").write_text(json.dumps({"names": names, "sample_rate": rate, "seconds": length / rate}), "utf-8")
-plotting.plot_movement(frontend)[0].savefig(out / "filters.png")
+plotting.plot_movement(frontend)[0].savefig(out / "movement.png")
+print(f"front-end, network, names of classes and movement.png are in {out}")
+print(f"accuracy on {len(test)} held-out sounds: {100 * right.float().mean():.1f} % (less on other recordings)")

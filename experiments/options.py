@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from experiments.arguments import make_parser, not_negative, not_negative_int, positive, positive_int
 from experiments.data.catalog import Catalog, read_catalog
 from experiments.data.generated import KINDS, make_folder
-from experiments.data.reading import duration
+from experiments.data.reading import duration, native_rate
 from experiments.data.store import Store
 from experiments.files import BadDataError, check_among, check_folder, command, write_whole
 from experiments.frontends import add_frontend_options, frontend_settings
@@ -62,7 +63,8 @@ def add_sound_options(group: argparse._ActionsContainer, *, generated: bool = Tr
     if generated:
         group.add_argument("--data", type=Path, help="folder of class folders; without it, synthetic sounds")
         group.add_argument("--synthetic", choices=KINDS, default="urban", help="which sounds (default: %(default)s)")
-    group.add_argument("--sample-rate", type=positive_int, help="Hz (default: 22050 with --data, else 16000)")
+    usual = "22050 with --data, else 16000" if generated else "that of most clips"
+    group.add_argument("--sample-rate", type=positive_int, help=f"Hz (default: {usual})")
     group.add_argument(
         "--seconds", type=positive, help="clip length in s (default: fits 9 in 10, at most 10; synthetic: 2)"
     )
@@ -82,8 +84,15 @@ def fill(args: argparse.Namespace, **values: Any) -> None:
             setattr(args, name, value)
 
 
-def open_sounds(args: argparse.Namespace, cache: Path) -> tuple[Store, dict[str, Any]]:
+def open_sounds(
+    args: argparse.Namespace, cache: Path, *, sample_rate: int | None = 22050
+) -> tuple[Store, dict[str, Any]]:
     """Decode the clips that the options of `add_sound_options` choose, and complete these options.
+
+    Args:
+        args: The options.
+        cache: Folder for decoded clips.
+        sample_rate: That of clips on disk if the options have none; ``None`` for the most common one of the files.
 
     Returns:
         The clips, and the ``data`` settings of a run that uses them.
@@ -100,12 +109,14 @@ def open_sounds(args: argparse.Namespace, cache: Path) -> tuple[Store, dict[str,
         sounds = (args.synthetic, args.sample_rate, args.seconds, args.limit, args.make_folds)
         root = make_folder(cache / "sounds", *sounds)
     else:
-        fill(args, sample_rate=22050)
+        fill(args, sample_rate=sample_rate)
         root = args.data
         options = {"make_folds": args.make_folds, "limit": args.limit, "group": args.group}
         options |= {"folds": "random"} if args.random_folds else {}
         options |= {"table": str(args.table)} if args.table is not None else {}
     catalog = read_catalog("folders", root, skip_bad=args.skip_bad, **options)
+    if args.sample_rate is None:
+        args.sample_rate = _usual_rate(catalog)
     if args.windows is not None and args.seconds is not None:
         raise BadDataError("--seconds must be left out with --windows, which is the length of what is trained on")
     if args.windows is None and args.seconds is None:
@@ -131,7 +142,7 @@ def describe_sounds(store: Store, args: argparse.Namespace) -> list[str]:
     if args.windows is not None:
         return [*store.notes(), f"{count}, {sum(seconds) / 60:.1f} minutes, in windows of {args.windows:g} s"]
     short = sum(s < args.seconds - 0.5 / store.sample_rate for s in seconds)
-    return [*store.notes(), f"{count} of {args.seconds:g} s: {short} followed by zeros"]
+    return [*store.notes(), f"{count} of {args.seconds:g} s: {short} shorter ones are padded with zeros"]
 
 
 def conduct(
@@ -222,6 +233,16 @@ def model_settings(
         "rotations": args.rotations,
         **training,
     }
+
+
+def _usual_rate(catalog: Catalog) -> int:
+    """Return the most common sample rate of the clips, and print it."""
+    found = Counter(rate for clip in catalog.clips if (rate := native_rate(clip.path)) is not None)
+    if not found:
+        return 22050  # decoding tells what is wrong with the files
+    rate, count = found.most_common(1)[0]
+    print(f"sample rate: {rate} Hz, as {count} of {len(catalog.clips)} clips have (--sample-rate chooses another)")
+    return rate
 
 
 def _usual_seconds(catalog: Catalog) -> float:

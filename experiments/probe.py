@@ -51,7 +51,7 @@ def _work(args: argparse.Namespace) -> None:
     check_folder("--out", args.out)
     if args.windows is not None:
         raise BadDataError("--windows must be left out: a probe hears --seconds of each clip")
-    store, _ = open_sounds(args, args.out / "cache")
+    store, _ = open_sounds(args, args.out / "cache", sample_rate=None)
     sources, how = find_sources([store.catalog.name(i) for i in range(len(store))], args.group)
     print("\n".join([*describe_sounds(store, args), how]))
     banks = {name: getattr(args, name) for name in ("n_filters", "win_length", "hop_length")}

@@ -203,10 +203,10 @@ def test_sounds_are_resampled_mixed_and_cut_to_the_median_length(trained):
 
 def test_what_was_trained_loads_without_its_code(trained):
     done, out = trained
-    assert {path.name for path in out.iterdir()} == {"frontend", "network.pt2", "classes.json", "filters.png"}
+    assert {path.name for path in out.iterdir()} == {"frontend", "network.pt2", "classes.json", "movement.png"}
     about = json.loads((out / "classes.json").read_text(encoding="utf-8"))
     assert about == {"names": ["high é", "low"], "sample_rate": RATE, "seconds": 0.5}
-    assert (out / "filters.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "movement.png").read_bytes().startswith(b"\x89PNG")
     frontend, network = from_pretrained(out / "frontend"), torch.export.load(out / "network.pt2").module()
     assert movement(frontend).hz.abs().max() > 1
     assert all(parameter.requires_grad for parameter in frontend.parameters())

@@ -175,3 +175,14 @@ def test_a_long_window_is_twice_that_of_the_set():
     args = build_parser(None, "test").parse_args([])
     vars(args).update(sample_rate=RATE, n_filters=8, win_length=None, hop_length=80)
     assert frontend_settings("long-mel", args, 0)["init_args"]["win_length"] == 2 * round(0.025 * RATE)
+
+
+def test_a_probe_takes_the_sample_rate_of_most_clips(tmp_path, capsys):
+    write_sounds(tmp_path / "sounds")
+    odd = tmp_path / "sounds" / "high" / "1-9.wav"
+    soundfile.write(odd, 0.1 * torch.randn(2 * RATE).numpy(), 2 * RATE)
+    options = ["--n-filters", "8", "--win-length", "200", "--out", str(tmp_path / "out")]
+    assert probe.main([str(tmp_path / "sounds"), *options]) == 0
+    text = capsys.readouterr().out
+    assert f"sample rate: {RATE} Hz, as 18 of 19 clips have (--sample-rate chooses another)" in text
+    assert f"({RATE}, 8, win_length=200" in text

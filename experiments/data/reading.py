@@ -97,6 +97,15 @@ def duration(path: Path) -> float:
         return 0.0
 
 
+def native_rate(path: Path) -> int | None:
+    """Sample rate of a clip by its header; ``None`` for one that cannot be opened."""
+    try:
+        with _open(path) as file:
+            return int(file.samplerate)
+    except (OSError, RuntimeError, BadDataError):
+        return None
+
+
 def _open(path: Path) -> soundfile.SoundFile:
     """Open a file, and see that it has as many samples as its header says."""
     if path.stat().st_size == 0:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_center_history", "plot_movement"]
 
-UNITS = {"bandwidths": "shift (own bandwidths)", "erb": "shift (ERB-rate steps)", "hz": "shift (Hz)"}
+UNITS = {"bandwidths": "own bandwidths", "erb": "ERB-rate steps", "hz": "Hz"}
 
 
 def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | None = None) -> tuple[Figure, Axes]:
@@ -59,7 +59,7 @@ def plot_movement(frontend: Frontend, *, unit: str = "bandwidths", ax: Axes | No
     ax.vlines(initial, 0.0, shift, color=COLORS[0], linewidth=1.2)
     ax.plot(initial, shift, "o", color=COLORS[0], markersize=4.0)
     ax.axhline(0.0, color="black", linewidth=0.8)
-    ax.set(ylabel=UNITS[unit], title=f"Filters moved by {np.median(np.abs(shift)):.2g} in the median")
+    ax.set(ylabel=f"shift ({UNITS[unit]})", title=f"Median movement: {np.median(np.abs(shift)):.2g} {UNITS[unit]}")
     ax.set(xlabel="initial center frequency (Hz)", xscale="log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(alpha=0.3)
