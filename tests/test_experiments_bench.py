@@ -50,10 +50,12 @@ def test_every_front_end_of_a_tier_is_compared_on_each_set(out):
 def test_every_front_end_of_the_bench_is_trained(tmp_path, monkeypatch):
     write_sounds(tmp_path / "few", folds=2, classes=("high", "low"))
     monkeypatch.setattr(bench, "SETS", {"few": LENGTHS})
-    monkeypatch.setattr(bench, "TIERS", {"1": bench.Tier(("few",), bench.FRONTENDS, 10, 1)})
+    monkeypatch.setattr(bench, "TIERS", {"1": bench.Tier(("few",), bench.FRONTENDS, 10, 3)})
     out = tmp_path / "bench"
-    assert bench.main([str(tmp_path), "--out", str(out), "--epochs", "1", "--batch-size", "4"]) == 0
-    assert [row["variant"] for row in lines(out / "bench.csv")] == list(bench.FRONTENDS)
+    assert bench.main([str(tmp_path), "--out", str(out), "--epochs", "1", "--batch-size", "4", "--seeds", "1"]) == 0
+    rows = lines(out / "bench.csv")
+    assert [row["variant"] for row in rows] == list(bench.FRONTENDS)
+    assert {row["runs"] for row in rows} == {"2"}
 
 
 def test_filters_are_placed_by_the_clips_of_training_alone(out, sets):
