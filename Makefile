@@ -45,7 +45,9 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-docs-check: docs
+docs-check: $(READY)
+	rm -rf docs/_build # the pages of sources that are gone
+	$(MAKE) docs
 	$(BIN)/python -m checks.site docs/_build/html
 
 dist: $(READY)
