@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterable
+from typing import Any
+
+
+class _OneLineEach(argparse.RawDescriptionHelpFormatter):
+    """Help with a line for each option where it fits, and no options in the first line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=118)
+
+    def add_usage(self, usage: Any, actions: Iterable[argparse.Action], groups: Any, prefix: Any = None) -> None:
+        super().add_usage(usage, [action for action in actions if not action.option_strings], groups, prefix)
+        self._prog = f"{self._prog} [options]"
 
 
 def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser of ``python -m <program>``, whose help keeps the lines of the description."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(f"python -m {program}", description=description, formatter_class=formatter)
+    return argparse.ArgumentParser(f"python -m {program}", description=description, formatter_class=_OneLineEach)
 
 
 def positive_int(text: str) -> int:
