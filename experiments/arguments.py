@@ -12,11 +12,10 @@ class _OneLineEach(argparse.RawDescriptionHelpFormatter):
     """Help with a line for each option where it fits, and no options in the first line."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=118)
+        super().__init__(f"{prog} [options]", max_help_position=30, width=118)
 
     def add_usage(self, usage: Any, actions: Iterable[argparse.Action], groups: Any, prefix: Any = None) -> None:
         super().add_usage(usage, [action for action in actions if not action.option_strings], groups, prefix)
-        self._prog = f"{self._prog} [options]"
 
 
 def make_parser(program: str, description: str | None) -> argparse.ArgumentParser:

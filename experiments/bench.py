@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser("experiments.bench", __doc__)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds the sets")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="output folder (default: %(default)s)")
-    parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help="(default: 1 2 3 4 5)")
+    parser.add_argument("--tiers", nargs="+", default=list(TIERS), metavar="TIER", help=f"(default: {' '.join(TIERS)})")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these sets (default: those of a tier)")
     parser.add_argument(
         "--frontends", nargs="+", metavar="NAME", help="only these front-ends (default: those of a tier)"
@@ -119,14 +119,10 @@ def _work(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, tier: Tier, sounds: str) -> None:
     """Train the runs of a tier on one of the sets."""
     given = build_parser(None, "bench").parse_args([])
-    settings = {"out": args.out / f"{sounds}-{tier.n_filters}", "data": args.data / sounds, "jobs": args.jobs}
-    settings |= {
-        "n_filters": tier.n_filters,
-        "seeds": list(range(min(tier.seeds, args.seeds or tier.seeds))),
-        "epochs": args.epochs,
-    }
-    settings["batch_size"] = args.batch_size
-    vars(given).update(settings, average=AVERAGE, rotations=ROTATIONS, **SETS[sounds])
+    seeds = list(range(min(tier.seeds, args.seeds or tier.seeds)))
+    vars(given).update(out=args.out / f"{sounds}-{tier.n_filters}", data=args.data / sounds, seeds=seeds)
+    vars(given).update({name: getattr(args, name) for name in ("jobs", "epochs", "batch_size")})
+    vars(given).update(n_filters=tier.n_filters, average=AVERAGE, rotations=ROTATIONS, **SETS[sounds])
     names = [name for name in tier.frontends if name in (args.frontends or FRONTENDS)]
     placed = _informed(given) if INFORMED.keys() & set(names) else {}
     train_all(given, lambda given, n_classes: make_variants(names, given, n_classes, placed))

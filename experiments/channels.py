@@ -41,6 +41,6 @@ def colored(clip: Signal, sample_rate: int, seed: int, decibels: float) -> Signa
 
 
 def faster(clip: Signal, sample_rate: int, seed: int, percent: int) -> Signal:  # noqa: ARG001
-    """Play faster, so that all frequencies are higher, and fill with zeros to the length of before."""
-    fast = resample_poly(clip, 100, 100 + percent)
-    return np.pad(fast, (0, len(clip) - len(fast)))
+    """Play faster, so that all frequencies are higher, and fill with zeros to the length of before: ``(..., time)``."""
+    fast = resample_poly(clip, 100, 100 + percent, axis=-1)
+    return np.pad(fast, [(0, 0)] * (clip.ndim - 1) + [(0, clip.shape[-1] - fast.shape[-1])])

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from copy import deepcopy
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,6 +29,7 @@ from tqdm import tqdm
 from experiments.arguments import make_parser, positive, positive_int
 from experiments.channels import Change, colored, faster, filtered, noisy
 from experiments.data.module import collate, open_clips
+from experiments.data.reading import divide_by_peak
 from experiments.files import BadDataError, check_among, check_different, command, write_whole
 from experiments.runs import CONFIG, Result, claim_settings, load_model, open_test_clips, read_json, read_results
 from experiments.statistics import compare, fields, mean_and_spread, percent, points
@@ -50,8 +52,8 @@ def change_all(clips: Any, indices: Iterable[int], change: Change) -> Batch:
     rate, changed = clips.store.sample_rate, []
     for k in indices:
         waveform, label, i = clips[0, k]
-        loud = change(waveform.astype(float), rate, i)  # a clip's noise is the same in each run
-        changed.append(((loud / (np.abs(loud).max() + 1e-4)).astype(np.float32), label, i))
+        # A clip's noise is the same in each run.
+        changed.append((divide_by_peak(change(waveform.astype(float), rate, i)), label, i))
     return collate(changed)
 
 
@@ -136,10 +138,11 @@ def adapt_run(result: Result, channel: str, args: argparse.Namespace) -> dict[st
     labels = [store.catalog.clips[i].label for i, _ in training.items]
     change = CHANNELS[channel]
     heard = change_all(test, range(len(test)), change)
-    found: dict[str, float] = {NOTHING: accuracy(load_model(result.folder), heard)}
+    trained = load_model(result.folder)
+    found: dict[str, float] = {NOTHING: accuracy(trained, heard)}
     most = change_all(training, classes_in_turn(labels, max(args.counts), result.key[1]), change)
     for count, what in product(args.counts, WHAT):
-        model = load_model(result.folder)
+        model = deepcopy(trained)
         few = {name: values[:count] for name, values in most.items()}
         adapt(model, what, few, args.steps, args.frontend_lr, args.lr)
         found[f"{what}, {count}"] = accuracy(model, heard)

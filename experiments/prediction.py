@@ -49,12 +49,13 @@ def _work(data: Path, out: Path) -> str:
         sounds, _, n_filters = folder.name.rpartition("-")
         if sounds in SETS and any(folder.glob("*/*/result.json")):
             trained = _trained(folder)
-            if len(trained) >= FEWEST:
+            if REFERENCE in trained and len(trained) >= FEWEST:
                 probed = _probed(data / sounds, folder, SETS[sounds], int(n_filters))
                 place = {"sounds": sounds, "n_filters": int(n_filters)}
                 rows += [{**place, "bank": b, "probe": probed[b], "training": share} for b, share in trained.items()]
     if not rows:
-        raise BadDataError(f"{out} must have runs of {FEWEST} of the banks {', '.join(PROBED)} on a set, got none")
+        banks = f"{FEWEST} of the banks {', '.join(PROBED)}"
+        raise BadDataError(f"{out} must have runs of {banks} on a set, {REFERENCE} among them, got none")
     return _report(rows, out)
 
 
@@ -75,6 +76,7 @@ def _probed(sounds: Path, folder: Path, lengths: Mapping[str, Any], n_filters: i
         args = build_parser(None, "prediction").parse_args([])
         vars(args).update(data=sounds, sample_rate=lengths["sample_rate"])
         store, _ = open_sounds(args, folder / "cache")
+        store.claim(folder / "clips.csv")  # those that were trained on
         sources, _ = find_sources([store.catalog.name(i) for i in range(len(store))], None)
         windows = [factor * lengths["win_length"] for factor in (1, 2)]
         banks = {"n_filters": [n_filters], "win_length": windows, "hop_length": lengths["hop_length"]}
@@ -92,7 +94,7 @@ def _report(rows: list[Row], out: Path) -> str:
     correlations, best = [], []
     lines = []
     for (sounds, n_filters), own in places.items():
-        reference = next((row for row in own if row["bank"] == REFERENCE), own[0])
+        reference = next(row for row in own if row["bank"] == REFERENCE)
         for row in own:
             row |= {f"{what}_difference": row[what] - reference[what] for what in ("probe", "training")}
         correlations.append(_correlation(own))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from experiments.arguments import make_parser, positive_int
 from experiments.data.folds import find_sources
+from experiments.data.reading import divide_by_peak
 from experiments.data.store import Store
 from experiments.figures import save
 from experiments.files import BadDataError, check_folder, command, write_whole
@@ -81,8 +82,7 @@ def read_clips(store: Store, seconds: float | None, *, without: str | None = Non
         if clip.label is not None and clip.fold != without:
             waveform = store.read(i)
             missing = 0 if seconds is None else max(0, round(seconds * store.sample_rate) - len(waveform))
-            waveform = np.pad(waveform, (0, missing))
-            clips.append(torch.from_numpy(waveform / (np.abs(waveform).max() + np.float32(1e-4))))
+            clips.append(torch.from_numpy(divide_by_peak(np.pad(waveform, (0, missing)))))
             labels.append(clip.label)
     return clips, labels
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from learnable_frontends.plotting.drawing import COLORS
+
 DOCS = Path(__file__).parents[1]
-BLUE, ORANGE = "#0072B2", "#D55E00"
+BLUE, ORANGE = COLORS[:2]
 FACTORS = ("heads", "context", "augmentation", "first-layer", "split", "skip")
 NAMES = {
     ("heads", "none"): "no heads",

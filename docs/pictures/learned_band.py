@@ -10,9 +10,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+from learnable_frontends.plotting.drawing import COLORS
 from learnable_frontends.pretrained import from_pretrained
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
+BLUE, ORANGE = COLORS[:2]
 BAND = 7100.0, 7300.0  # experiments.data.planted
 
 

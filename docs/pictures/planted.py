@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from experiments.data.planted import TASKS
+from learnable_frontends.plotting.drawing import COLORS
 from learnable_frontends.pretrained import from_pretrained
 
 ROWS = {
@@ -24,7 +25,7 @@ ROWS = {
 }
 TICKS = {"planted-high": (200, 500, 1000, 2000, 4000, 7200), "planted-low": (50, 120, 250, 500, 1000, 2000, 5000)}
 LIMITS = {"planted-high": (80, 9000), "planted-low": (40, 9000)}
-BLUE, ORANGE = "#0072B2", "#D55E00"
+BLUE, ORANGE = COLORS[:2]
 
 
 def main(runs: Path, task_name: str, path: Path) -> None:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from experiments.data.augmentation import WaveformAugmentation
 from experiments.data.catalog import BLIND, COPY_OF, Catalog, another, by_label
+from experiments.data.reading import divide_by_peak
 from experiments.data.sampling import EpochSampler, Item
 from experiments.data.spectrum_correction import REFERENCE, correction
 from experiments.data.store import Store, open_store
@@ -77,9 +78,7 @@ class Clips(Dataset[Example]):
             waveform = np.pad(waveform[: self.length], (0, max(0, self.length - len(waveform))))
         if self.rotated:  # by Python's generator: a new one of NumPy takes longer than the rotation
             waveform = np.roll(waveform, Random(f"{self.seed} {epoch} {k}").randrange(len(waveform)))
-        # The published code divides by the peak plus 1e-4.
-        waveform = waveform / (np.abs(waveform).max() + np.float32(1e-4))
-        return waveform.astype(np.float32, copy=False), -1 if label is None else label, i
+        return divide_by_peak(waveform), -1 if label is None else label, i
 
     def _starts(self, i: int, windows: bool) -> list[int]:
         """Where the examples of a clip start; those of training are drawn later."""

@@ -88,20 +88,29 @@ def decode_blocks(
         raise BadDataError("is silent" if seconds is None else f"is silent in its first {seconds:g} s")
 
 
+def divide_by_peak(waveform: np.ndarray) -> np.ndarray:
+    """Scale a waveform to a peak of almost one, float32; the published code divides by the peak plus 1e-4."""
+    scaled: np.ndarray = waveform / (np.abs(waveform).max() + np.float32(1e-4))
+    return scaled.astype(np.float32, copy=False)
+
+
 def duration(path: Path) -> float:
     """Seconds of a clip by its header; 0 for one that cannot be opened, which decoding it will tell."""
-    try:
-        with _open(path) as file:
-            return float(file.frames / file.samplerate)
-    except (OSError, RuntimeError, BadDataError):
-        return 0.0
+    samples, rate = _header(path) or (0, 1)
+    return samples / rate
 
 
 def native_rate(path: Path) -> int | None:
     """Sample rate of a clip by its header; ``None`` for one that cannot be opened."""
+    header = _header(path)
+    return None if header is None else header[1]
+
+
+def _header(path: Path) -> tuple[int, int] | None:
+    """Samples and sample rate of a clip; ``None`` for one that cannot be opened."""
     try:
         with _open(path) as file:
-            return int(file.samplerate)
+            return int(file.frames), int(file.samplerate)
     except (OSError, RuntimeError, BadDataError):
         return None
 
