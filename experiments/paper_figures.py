@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from experiments.arguments import make_parser
-from experiments.data.reading import decode
+from experiments.data.reading import decode, divide_by_peak
 from experiments.figures import save
 from experiments.files import BadDataError, check_different, command
 from experiments.runs import CONFIG, PREDICTIONS, load_frontend, read_json
@@ -64,10 +64,10 @@ def draw(folders: Sequence[Path], out: Path, clip: Path | None = None) -> None:
         path, data = clip or first_clip(folder), read_json(folder / CONFIG)["data"]
         seconds = data["window"] if data.get("seconds") is None else data["seconds"]
         try:
-            waveform = torch.from_numpy(decode(path, int(frontend.sample_rate), seconds, keep_silence=True))
+            waveform = divide_by_peak(decode(path, int(frontend.sample_rate), seconds, keep_silence=True))
         except BadDataError as problem:
             raise BadDataError(f"{path} {problem}") from problem
-        figure, _ = plot_relevance(frontend, waveform / (waveform.abs().max() + 1e-4))  # scaled as in training
+        figure, _ = plot_relevance(frontend, torch.from_numpy(waveform))
         figure.suptitle(f"{name}: {path.name}")
         save(figure, out / f"relevance_{stem}.png")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import hatch_build
 import learnable_frontends
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +95,36 @@ def relative_links(text: str) -> set[str]:
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"\]\(\s*<?([^)\s>]+)", prose) + re.findall(r"(?:src|href|srcset)=\"([^\"\s]+)", prose)
     return {target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)}
+
+
+def test_a_build_that_knows_the_repository_tells_the_package_index_where_everything_is():
+    given = {"GITHUB_REPOSITORY": "us/lf", "GITHUB_SHA": "0123abc", "DOCUMENTATION_URL": "https://lf.example/en/"}
+    source = "https://github.com/us/lf"
+    assert hatch_build.addresses(given) == {
+        "Paper": "https://arxiv.org/abs/2107.14793",
+        "Source": source,
+        "Issues": f"{source}/issues",
+        "Changelog": f"{source}/blob/HEAD/CHANGELOG.md",
+        "Documentation": "https://lf.example/en/",
+    }
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = hatch_build.absolute(readme, given)
+    assert relative_links(readme)
+    assert not relative_links(told)
+    assert (
+        f"![Eight mel filters, and the same after training: one has moved into the band of the class]({source}/raw/"
+        in told
+    )
+    assert f"[MIT license]({source}/blob/0123abc/LICENSE)" in told
+    found = [re.findall(r"^```.*?^```$", text, flags=re.DOTALL | re.MULTILINE) for text in (readme, told)]
+    assert found[0] == found[1]
+
+
+def test_a_build_that_does_not_know_the_repository_leaves_the_readme_as_it_is():
+    assert set(hatch_build.addresses({})) == {"Paper"}
+    assert hatch_build.absolute("[a](b.md)", {}) == "[a](b.md)"
+    code = "```python\nbanks[0](clip)\n```"
+    assert hatch_build.absolute(code, {"GITHUB_REPOSITORY": "us/lf", "GITHUB_SHA": "0"}) == code
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"])

@@ -64,7 +64,8 @@ def plot_band_information(
     ax.xaxis.set_major_locator(import_matplotlib().ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("")
-    ax.set(xlabel="frequency (Hz)", ylabel="variance ratio (between / within classes)", title="Where classes differ")
+    ax.set(xlabel="frequency (Hz)", ylabel="variance ratio (between / within classes)")
+    ax.set_title(f"Classes differ most near {float(f'{frequencies[ratio.argmax()]:.2g}'):,.0f} Hz")
     ax.set(xlim=(0.9 * lowest, frequencies[-1]), ylim=(0, top * (1.1 + 0.1 * len(frontends))))
     ax.grid(alpha=0.3)
     if frontends:
