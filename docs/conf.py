@@ -139,7 +139,7 @@ def _strip_examples(_: Any, doctree: Any) -> None:
 
 
 def _copy_mathjax(app: Any, error: Exception | None) -> None:
-    """Put the files of MathJax that pages load, and its licence, into the site."""
+    """Put the files of MathJax that pages load, and its license, into the site."""
     if error is not None or app.builder.format != "html":
         return
     with as_file(files("mathjax") / "static" / "mathjax") as source:

@@ -1,4 +1,4 @@
-"""A trained classifier hears another channel, and few labelled clips of it are there: what is best adapted?
+"""A trained classifier hears another channel, and few labeled clips of it are there: what is best adapted?
 
 Takes the output folder of an experiment with finished runs of --variant, whose front-end can learn. Clips of the
 training folds are changed by a channel, and 5, 20 or 80 of them, classes in turn, adapt the statistics of batch
@@ -74,7 +74,7 @@ def classes_in_turn(labels: Sequence[int], count: int, seed: int) -> list[int]:
 
 
 def adapt(model: Any, what: str, few: Batch, steps: int, frontend_lr: float, lr: float) -> None:
-    """Adapt one thing of a trained classifier to labelled clips, all of them in each step."""
+    """Adapt one thing of a trained classifier to labeled clips, all of them in each step."""
     if what == STATISTICS:
         _adapt_statistics(model, few)
         return

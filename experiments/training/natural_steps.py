@@ -16,19 +16,19 @@ FLOOR = 1e-9  # of a response's sum: what lies below says nothing
 
 
 class NaturalSteps:
-    r"""Scale the steps that an optimiser takes in filters, so that equal steps change responses equally.
+    r"""Scale the steps that an optimizer takes in filters, so that equal steps change responses equally.
 
     The free parameters of filters are logits. The same step moves a narrow filter by several of its bandwidths and a
-    wide one by a small part of its own. Here the change that the optimiser made in a parameter is divided by
+    wide one by a small part of its own. Here the change that the optimizer made in a parameter is divided by
     :math:`\sqrt{1 + F}`, with the Fisher information :math:`F` of `response_information`: where that is large, a
     change of 0.1 moves a Gaussian response by 0.1 of its standard deviation, however wide it is. The one keeps steps
     from growing where a parameter hardly acts, as the width of a Gaussian that is cut off. That is the diagonal of a
-    damped natural gradient, for an optimiser that normalises gradients itself, as Adam does.
+    damped natural gradient, for an optimizer that normalizes gradients itself, as Adam does.
 
     Rates are therefore larger than without: try ``frontend_lr=0.1``.
 
     Args:
-        optimizer: Any optimiser of the front-end. It is scaled until `close`, or to the end of a ``with`` block.
+        optimizer: Any optimizer of the front-end. It is scaled until `close`, or to the end of a ``with`` block.
         frontend: The front-end. The parameters of its filters are scaled, and no others.
         every: Steps for which the information is used.
 
@@ -64,7 +64,7 @@ class NaturalSteps:
         ]
 
     def close(self) -> None:
-        """Leave the optimiser as it was."""
+        """Leave the optimizer as it was."""
         for hook in self._hooks:
             hook.remove()
 
