@@ -6,15 +6,19 @@ import subprocess
 import sys
 import typing
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 import learnable_frontends
+from checks.wheel import closure
 from learnable_frontends import Filterbank, Frontend, KernelFilterbank, MelFrontend, ResponseFilterbank
 
 ROOT = Path(learnable_frontends.__file__).parent
 PACKAGE = "learnable_frontends"
+EXAMPLES = sorted((ROOT.parent / "examples").glob("*.py"))
 # Layers, lowest first; a module imports from lower layers only. What is not named, as streaming, nobody imports.
 LAYERS = [
     {"_checks", "_precision", "_constants"},
@@ -224,3 +228,44 @@ def test_experiments_import_one_way():
         for name in free:
             del found[name]
     assert not found, f"these import each other around: {sorted(found)}"
+
+
+RUN_WITH = """
+import runpy
+import sys
+from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
+from packaging.utils import canonicalize_name
+
+allowed, target = set(sys.argv[1].split(",")), sys.argv[2]
+owners = packages_distributions()
+hidden = {name for name in owners if not allowed & set(map(canonicalize_name, owners[name]))}
+
+class Declared(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in hidden else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Declared
+sys.argv[:] = [target, "--help"]
+sys.path.insert(0, "")
+runpy.run_path(target, run_name="__main__") if target.endswith(".py") else runpy.run_module(target, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "target"),
+    [
+        ("examples", "experiments.probe"),
+        *(("examples", f"examples/{path.name}") for path in EXAMPLES if path.stem != "pretrained_model"),
+        *(("recipes", f"experiments.{name}") for name in ("bench", "compare", "masks", "recipe")),
+    ],
+)
+def test_an_extra_brings_what_it_is_for(extra, target):
+    """With everything hidden that the extra does not declare, directly or not, its commands start."""
+    declared = closure(distribution("learnable-frontends"), {extra})
+    names = {"learnable-frontends", *(canonicalize_name(found.name) for found in declared)}
+    command = [sys.executable, "-c", RUN_WITH, ",".join(names), target]
+    run = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("usage: ")
