@@ -19,15 +19,17 @@ PRESETS = {"whisper": partial(presets.whisper, seconds=None), **{name: vars(pres
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("folder", type=Path, metavar="FOLDER", help="your sounds: FOLDER/<class>/<sound>")
 parser.add_argument("--frontend", choices=[*FAMILIES, *PRESETS], default="learnable-mel", help="filters, or a preset")
+parser.add_argument("--load", type=Path, metavar="FOLDER", help="a saved front-end, such as the probe's, to start from")
 parser.add_argument("--sample-rate", type=int, default=16000, help="sample rate in Hz; presets have their own")
 parser.add_argument("--epochs", type=int, choices=range(1, 101), metavar="1..100", default=20, help="passes over all")
 parser.add_argument("--out", type=Path, default=Path("trained"), help="folder to write frontend/, network.pt2, ... to")
-folder, kind, rate, epochs, out = vars(parser.parse_args()).values()
+folder, kind, load, rate, epochs, out = vars(parser.parse_args()).values()
 try:
     (out / "frontend").mkdir(parents=True, exist_ok=True)  # a bad --out fails here, not after the training
-    frontend = FAMILIES[kind](rate, n_filters=64) if kind in FAMILIES else PRESETS[kind](learn=True)
+    make = partial(FAMILIES[kind], rate, 64) if kind in FAMILIES else partial(PRESETS[kind], learn=True)
+    frontend = pretrained.from_pretrained(load) if load else make()
 except (OSError, ValueError) as error:
-    parser.error(f"--sample-rate {rate} or --out {out} cannot be used: {error}")
+    parser.error(f"--load {load}, --sample-rate {rate} or --out {out} cannot be used: {error}")
 
 rate, sounds, labels, left_out = round(frontend.sample_rate), [], [], []
 unseen = {path for pattern in ("**/.*", "**/.*/**/*", "__MACOSX/**/*") for path in folder.glob(pattern)}
@@ -43,8 +45,7 @@ for path in sorted({*folder.glob("*/**/*.*")} - unseen):
     except (RuntimeError, TypeError, ValueError) as error:
         left_out.append(f"  {path}: {str(error).rpartition(': ')[2]}")
 print(f"{len(sounds)} sounds, {len(left_out)} files left out", *left_out, sep="\n")
-names = sorted(set(labels))
-if len(names) < 2 or min(map(labels.count, names)) < 2:
+if len(names := sorted(set(labels))) < 2 or min(map(labels.count, names)) < 2:
     parser.error(f"{folder}/<class>/<sound> must be 2 classes of 2 or more, got {[labels.count(n) for n in names]}")
 torch.manual_seed(0)
 length = sorted(map(len, sounds))[len(sounds) // 2]  # the median; longer sounds are cut, shorter ones padded

@@ -1,7 +1,7 @@
 """Recommend a front-end for a folder of sounds, by a linear classifier, in about a minute and without training one.
 
 DIR has a folder for each class. Prints the table and the recommended front-end as a line of code. Writes probe.txt,
-probe.json and probe.png, which shows where in frequency the classes differ, to --out.
+probe.json, probe.png, which shows where in frequency the classes differ, and the front-end itself, to --out.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from experiments.options import add_sound_options, describe_sounds, open_sounds
 from learnable_frontends import GaussianFilterbank
 from learnable_frontends.analysis import Probe, probe
 from learnable_frontends.plotting import plot_band_information
+from learnable_frontends.pretrained import save_pretrained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +67,8 @@ def _work(args: argparse.Namespace) -> None:
     starts["information"] = found.information.centers(n)
     drawn = {name: GaussianFilterbank(store.sample_rate, n, init=init) for name, init in starts.items()}
     save(plot_band_information(found.information, drawn)[0], args.out / "probe.png")
-    print(f"{found}\n\nTable and picture: {args.out / 'probe'}.txt, .json, .png")
+    save_pretrained(found.frontend, args.out / "frontend")
+    print(f"{found}\n\nTable, picture and front-end: {args.out / 'probe'}.txt, .json, .png, {args.out / 'frontend'}")
 
 
 def read_clips(store: Store, seconds: float | None, *, without: str | None = None) -> tuple[list[Tensor], list[int]]:

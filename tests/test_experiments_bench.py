@@ -13,6 +13,7 @@ from experiments.files import BadDataError
 from experiments.runs import read_json
 from experiments.statistics import compare
 from learnable_frontends.analysis import band_information
+from learnable_frontends.pretrained import from_pretrained
 
 LENGTHS = {"sample_rate": RATE, "win_length": 200, "hop_length": 80}
 NAMES = ("mel", "information, fixed")
@@ -117,6 +118,8 @@ def test_a_folder_is_probed_and_the_code_is_kept(sets, tmp_path, capsys):
     assert kept["recommended"].startswith(("MelFrontend(8000, 8", "GaussianFilterbank(8000, "))
     assert (tmp_path / "probe.txt").read_text(encoding="utf-8").strip() in said
     assert (tmp_path / "probe.png").stat().st_size > 5000
+    loaded = from_pretrained(tmp_path / "frontend")
+    assert f"{type(loaded).__name__}({loaded.sample_rate:g}, {loaded.n_filters}, " in said
 
 
 def test_what_cannot_be_probed_ends_with_a_line(sets, tmp_path, capsys):

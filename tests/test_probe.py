@@ -168,6 +168,9 @@ def test_bank_that_resolves_the_classes_is_recommended_and_its_code_runs():
     assert found.recommended.code in str(found)
     front_end = eval(found.recommended.code)
     assert front_end(clips[0]).shape[0] == 12
+    assert type(found.frontend) is type(front_end)
+    assert_close(found.frontend.center_frequencies, front_end.center_frequencies, rtol=0, atol=0.1)
+    assert (found.frontend.win_length, found.frontend.hop_length) == (512, 256)
     assert eval(found.candidates[0].code).hop_length == 256
 
 
@@ -175,6 +178,7 @@ def test_where_nothing_is_to_be_told_the_reference_is_recommended():
     clips, _ = clips_of_tones(40, level=0.0)
     found = probe(clips, [i % 2 for i in range(40)], RATE, n_filters=8, win_length=400)
     assert found.recommended is found.candidates[0]
+    assert type(found.frontend) is MelFrontend
     assert all(c.low <= 0 <= c.high for c in found.candidates)
     assert found.candidates[0].difference == 0
 

@@ -12,6 +12,7 @@ from learnable_frontends._checks import whole_number
 from learnable_frontends.analysis.candidates import INFORMED, MEL, Kind, statistics
 from learnable_frontends.analysis.discriminants import classified, draw_splits, number_sources
 from learnable_frontends.analysis.information import BandInformation, check_clips, clip_energies, of_classes
+from learnable_frontends.filterbanks import ResponseFilterbank
 from learnable_frontends.functional.scales import SCALES
 
 __all__ = ["Candidate", "Probe", "probe"]
@@ -55,12 +56,14 @@ class Probe:
     Attributes:
         candidates: The filterbanks that were tried, the reference first.
         recommended: The best of them if it is better than the reference beyond chance, otherwise the reference.
+        frontend: The recommended filterbank.
         information: Where in frequency the classes differ.
         reason: A sentence that explains the recommendation.
     """
 
     candidates: tuple[Candidate, ...]
     recommended: Candidate
+    frontend: ResponseFilterbank = field(repr=False)
     information: BandInformation = field(repr=False)
     reason: str = ""
 
@@ -197,12 +200,15 @@ def _conclude(
         )
     ]
     first, best = table[0], max(table, key=lambda candidate: candidate.accuracy)
+    recommended = best if best.low > 0 else first
     if best.low > 0:
-        return Probe(tuple(table), best, known, f"{best} is above {first} beyond chance: {_points(best)} points.")
-    if best is first:
-        return Probe(tuple(table), first, known, f"No bank is above {first}.")
-    reason = f"No bank is above {first} beyond chance; the best, {best}, is {_points(best)} points from it."
-    return Probe(tuple(table), first, known, reason)
+        reason = f"{best} is above {first} beyond chance: {_points(best)} points."
+    elif best is first:
+        reason = f"No bank is above {first}."
+    else:
+        reason = f"No bank is above {first} beyond chance; the best, {best}, is {_points(best)} points from it."
+    frontend = kinds[table.index(recommended)].build(sample_rate, hop_length, known)
+    return Probe(tuple(table), recommended, frontend, known, reason)
 
 
 def _points(candidate: Candidate) -> str:
