@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -91,16 +92,22 @@ def test_an_onnx_file_has_the_outputs_of_the_model_at_lengths_never_seen(name, t
     assert str(deployed).startswith(f"{tmp_path / 'model.onnx'}: differs from the model by at most ")
     session = onnxruntime.InferenceSession(deployed.path, providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["waveform"]
-    for waveform in waveforms():
+    shortest = int(deployed.metadata["min_samples"])
+    for waveform in (*waveforms(), 0.3 * torch.randn(2, shortest)):
         (output,) = session.run(None, {"waveform": waveform.numpy()})
         expected = model(waveform).detach()
         assert_close(torch.from_numpy(output), expected, rtol=0, atol=3e-5 * max(1.0, float(expected.abs().max())))
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    short = torch.randn(2, shortest - 1)
+    with pytest.raises((ValueError, RuntimeError)):
+        model(short)
+    with pytest.raises(Exception, match=rf"indices element out of data bounds, idx={shortest - 1}\b"):
+        session.run(None, {"waveform": short.numpy()})
 
 
 def test_an_onnx_file_of_clips_of_several_lengths(tmp_path):
     onnxruntime, model = onnx_runtime(), Classifier(heads()).eval()
-    deploy(model, tmp_path / "model.onnx", lengths=True)
+    deployed = deploy(model, tmp_path / "model.onnx", lengths=True)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for waveform in waveforms():
         lengths = torch.linspace(waveform.shape[1], waveform.shape[1] // 2, len(waveform)).long()
@@ -108,6 +115,12 @@ def test_an_onnx_file_of_clips_of_several_lengths(tmp_path):
         expected = model(waveform, lengths)
         assert_close(torch.from_numpy(logits), expected["logits"].detach(), rtol=0, atol=3e-5)
         assert frames.tolist() == expected["frames"].tolist()
+    assert deployed.metadata["lengths"] == "int64, (batch,), samples of each clip, at least 201"
+    for wrong in (200, 0, -5, 2001):
+        with pytest.raises(ValueError, match="lengths must be at"):
+            model(torch.zeros(2, 2000), torch.tensor([2000, wrong]))
+        with pytest.raises(Exception, match=r"[Oo]ut of range"):
+            session.run(None, {"waveform": torch.zeros(2, 2000).numpy(), "lengths": np.array([2000, wrong])})
 
 
 def test_the_model_stays_as_it_is(tmp_path):
@@ -142,10 +155,16 @@ def test_a_program_is_loaded_and_says_the_same(tmp_path):
     files = {"frontend.json": ""}
     loaded = torch.export.load(tmp_path / "model.pt2", extra_files=files).module()
     assert json.loads(files["frontend.json"]) == deployed.metadata
-    assert deployed.metadata["lengths"] == "int64, (batch,), samples of each clip"
+    assert deployed.metadata["lengths"].startswith("int64, (batch,), samples of each clip, at least ")
     for waveform in waveforms():
         lengths = torch.full((len(waveform),), waveform.shape[1] - 7)
         assert_close(loaded(waveform, lengths), model(waveform, lengths), rtol=1e-5, atol=2e-5)
+    short = torch.randn(1, int(deployed.metadata["min_samples"]) - 1)
+    with pytest.raises(AssertionError, match="Guard failed"):
+        loaded(short, torch.tensor([short.shape[1]]))
+    for wrong in (200, 0, 2001):
+        with pytest.raises(RuntimeError, match="out of bounds"):
+            loaded(torch.zeros(2, 2000), torch.tensor([2000, wrong]))
 
 
 @pytest.mark.skipif(
@@ -159,6 +178,9 @@ def test_a_package_is_loaded_and_says_the_same(tmp_path):
     assert deployed.metadata.items() <= loaded.get_metadata().items()
     for waveform in waveforms():
         assert_close(loaded(waveform), model(waveform).detach(), rtol=1e-5, atol=2e-5)
+    for too_short in (int(deployed.metadata["min_samples"]) - 1, 1):
+        with pytest.raises(RuntimeError, match=r"index out of bounds|API call failed"):
+            loaded(torch.randn(1, too_short))
 
 
 def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):

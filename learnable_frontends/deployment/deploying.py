@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from learnable_frontends._checks import number
 from learnable_frontends.deployment.description import describe
-from learnable_frontends.deployment.exporters import EXPORTERS, flat, quietly
+from learnable_frontends.deployment.exporters import EXPORTERS, Guarded, flat, quietly
 from learnable_frontends.frontend import Frontend
 
 __all__ = ["Deployed", "deploy"]
@@ -60,7 +60,9 @@ def deploy(
 
     A copy of the model, on the CPU, in evaluation mode and with frozen filters, is exported for any number of clips and
     samples. For ONNX, spectra are computed by matrix products, since the transform of onnxruntime is slow and inexact.
-    The model itself does not change. A file whose outputs differ from the model's is not kept.
+    The model itself does not change. A file whose outputs differ from the model's is not kept. A clip that is too short
+    for the model is an error of the runtime, of an index that is out of bounds; ``min_samples`` in the metadata is the
+    shortest.
 
     Args:
         model: A front-end, or any module with front-ends inside, from ``(batch, time)`` to a tensor, or to a tuple,
@@ -75,8 +77,9 @@ def deploy(
         tolerance: Largest difference that is accepted; see `Deployed.difference`.
 
     Returns:
-        The file, its difference and its metadata, which are the sample rate, the input, and the bands and hop of each
-        front-end. An ONNX file holds them as ``metadata_props``, a program as an extra file ``frontend.json``.
+        The file, its difference and its metadata, which are the sample rate, the input, its shortest clip, and the
+        bands and hop of each front-end. An ONNX file holds them as ``metadata_props``, a program as an extra file
+        ``frontend.json``.
 
     Raises:
         TypeError: If ``model`` is not a module.
@@ -106,14 +109,15 @@ def deploy(
             module.freeze()
             if kind == "onnx" and getattr(module, "padding", None) != "valid":  # which convolves
                 module._set_transform("matmul")
-    metadata = describe(frontends, lengths=lengths)
     traced = _inputs(2, round(seconds * sample_rate), lengths=lengths)
     copied(*traced)  # an error in the model or the length is raised by the model itself
+    least = _shortest(copied, traced)
+    metadata = describe(frontends, least)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".deploy-") as folder:
         made = Path(folder, path.name)
         with quietly():
             try:
-                run = EXPORTERS[kind](copied, traced, made, metadata, sample_rate)
+                run = EXPORTERS[kind](Guarded(copied, *least), traced, made, metadata, sample_rate)
             except Exception as error:  # each exporter, and each version of it, raises errors of its own
                 raise RuntimeError(
                     f"{type(model).__name__} cannot be exported as {kind} for any number of clips and samples; torch "
@@ -175,6 +179,31 @@ def _inputs(batch: int, time: int, *, lengths: bool) -> tuple[Tensor, ...]:
     waveform *= torch.tensor([1.0, 1e-2, 3.0, 0.0]).repeat(batch)[:batch, None]
     shares = torch.linspace(1.0, 0.75, batch)
     return (waveform, (shares * time).long()) if lengths else (waveform,)
+
+
+def _shortest(model: nn.Module, traced: tuple[Tensor, ...]) -> list[int]:
+    """Return how many samples waveforms must have, and how many each clip's own length must be, if it is an input."""
+    waveform, *lengths = traced
+    time = waveform.shape[1]
+    found = [_least(lambda n: model(waveform[:1, :n], *([torch.tensor([n])] if lengths else [])), time)]
+    if lengths:
+        found.append(_least(lambda n: model(waveform, torch.tensor([time, n])), time))
+    return found
+
+
+def _least(run: Callable[[int], object], most: int) -> int:
+    """Return the smallest number that a function takes, at most ``most``, which it takes."""
+    refused, taken = 0, most
+    with torch.no_grad():
+        while taken - refused > 1:
+            middle = (refused + taken) // 2
+            try:
+                run(middle)
+            except (ValueError, RuntimeError):
+                refused = middle
+            else:
+                taken = middle
+    return taken
 
 
 def _compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import torch
 
@@ -11,8 +12,13 @@ from learnable_frontends.frontend import Frontend
 __all__ = ["describe"]
 
 
-def describe(frontends: dict[str, Frontend], *, lengths: bool) -> dict[str, str]:
-    """Return what a program needs to know about the input and the rows of features of a model, as text by name."""
+def describe(frontends: dict[str, Frontend], least: Sequence[int]) -> dict[str, str]:
+    """Return what a program needs to know about the input and the rows of features of a model, as text by name.
+
+    Args:
+        frontends: Front-ends of the model by name.
+        least: The smallest numbers of samples: of the waveforms, and of the clips in ``lengths`` if that is an input.
+    """
     from learnable_frontends import __version__
 
     first = next(iter(frontends.values()))
@@ -20,9 +26,10 @@ def describe(frontends: dict[str, Frontend], *, lengths: bool) -> dict[str, str]
         "sample_rate": f"{first.sample_rate:g}",
         "sample_rate_unit": "Hz",
         "waveform": "float32, (batch, time), full scale -1 to 1",
+        "min_samples": f"{least[0]}",
     }
-    if lengths:
-        described["lengths"] = "int64, (batch,), samples of each clip"
+    for length in least[1:]:
+        described["lengths"] = f"int64, (batch,), samples of each clip, at least {length}"
     for name, frontend in frontends.items():
         own = {
             "family": type(frontend).__name__,

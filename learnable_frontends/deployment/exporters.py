@@ -13,9 +13,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EXPORTERS", "flat", "quietly"]
+__all__ = ["EXPORTERS", "Guarded", "flat", "quietly"]
 
 MOST_CLIPS, MOST_SECONDS = 4096, 3600.0  # largest batch that a package takes; the compiler requires limits
+
+
+class Guarded(nn.Module):
+    """A model whose file stops at a clip that is too short for it; a graph alone would read what is not there."""
+
+    ends: Tensor
+
+    def __init__(self, model: nn.Module, shortest: int, shortest_length: int = 0) -> None:
+        super().__init__()
+        self.model, self.shortest_length = model, shortest_length
+        self.register_buffer("ends", torch.tensor([0, shortest - 1]))  # two: compilers know a single number
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Any:
+        """Read the last sample that the model needs by a computed index, which runtimes check, and change nothing."""
+        absent = waveform.index_select(1, self.ends).isnan().any(1, keepdim=True)
+        if lengths is not None:  # of which none may be too short, or longer than the waveforms
+            last = torch.where(lengths < self.shortest_length, waveform.shape[1], lengths - 1)
+            absent = absent | waveform.gather(1, last[:, None]).isnan()
+        waveform = waveform.masked_fill(absent & ~absent, 0.0)
+        return self.model(waveform) if lengths is None else self.model(waveform, lengths)
 
 
 def flat(output: Any) -> list[Tensor]:
