@@ -38,7 +38,7 @@ def main(runs: Path, sounds: str, path: Path) -> None:
     moves = f"{', '.join(medians[:-1])} and {medians[-1]}"
     ax.set_title(f"{sounds}: the median filter moved by {moves} %", fontsize=12)
     ax.grid(color="0.9")
-    ax.legend(fontsize=10, loc="lower right")
+    fig.legend(fontsize=10, loc="outside lower center", ncols=len(trained))
     fig.savefig(path, dpi=110)
 
 
