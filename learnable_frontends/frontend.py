@@ -63,7 +63,7 @@ class Frontend(ReadOnlySettings, ABC):
             waveform: Shape ``(..., time)``, floating point.
             lengths: Number of samples of each clip in a batch that is padded to the longest one: integers shaped like
                 the leading axes. Each clip is then padded at its own end, so that it has the features that it has
-                alone. Lengths on a CPU are checked.
+                alone. A length that does not fit is an error on a CPU. Elsewhere, and in a graph, features are NaN.
 
         Returns:
             Features. With ``lengths`` also the number of frames of each clip, shaped like ``lengths``; the features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from learnable_frontends._constants import exact_construction
 from learnable_frontends._stages import within
 from learnable_frontends.functional import frame, pad_each
 
-__all__ = ["Framing", "window_samples", "zero_after"]
+__all__ = ["Framing", "spoil_misfits", "window_samples", "zero_after"]
 
 PAD_MODES = ("constant", "reflect", "replicate", "circular")
 # A last axis that is this short, after an axis that is so many times longer, is taken for channels: (time, channels).
@@ -91,8 +92,9 @@ class Framing:
         return ready, samples[..., done:].clone(), skipped - unused + max(0, done - time)
 
     def pad_each(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Pad each clip of ``(..., time)`` at its own end."""
-        return pad_each(waveform, lengths, self.padding, self.pad_mode)
+        """Pad each clip of ``(..., time)`` at its own end; see `spoil_misfits` for lengths that do not fit."""
+        padded = pad_each(waveform, lengths, self.padding, self.pad_mode)
+        return spoil_misfits(padded, lengths, self.least, waveform.shape[-1])
 
     @property
     def first_frame_center(self) -> float:
@@ -131,30 +133,55 @@ class Framing:
                 f"lengths must have the leading axes of waveform, {tuple(waveform.shape[:-1])}, got "
                 f"{tuple(lengths.shape)}"
             )
-        if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
-            return  # reading the values would wait for the device
-        if (longest := int(lengths.max())) > waveform.shape[-1]:
+        if _can_be_read(lengths) and (longest := int(lengths.max())) > waveform.shape[-1]:
             raise ValueError(f"lengths must be at most the {waveform.shape[-1]} samples of waveform, got {longest}")
 
     def check_samples(self, waveform: Tensor, lengths: Tensor | None) -> None:
         """Raise an error unless each clip has enough samples for a frame and its padding."""
         if lengths is None:
             self._check_samples("waveform", "have", waveform.shape[-1])
-        elif lengths.device.type == "cpu" and not torch.compiler.is_compiling() and lengths.numel():
+        elif _can_be_read(lengths):
             self._check_samples("lengths", "be", int(lengths.min()))
 
+    @property
+    def least(self) -> int:
+        """Number of samples that a clip must have for a frame and its padding."""
+        needed, around = max(1, self.span - sum(self.padding)), max(self.padding)
+        mirrored = around and self.pad_mode in ("reflect", "circular")
+        return max(needed, around + (self.pad_mode == "reflect")) if mirrored else needed
+
     def _check_samples(self, name: str, verb: str, time: int) -> None:
-        around = max(self.padding)
-        needed, hint = max(1, self.span - sum(self.padding)), "an empty clip has no features"
-        if not around:
-            hint = "center=True pads"
-        elif self.pad_mode in ("reflect", "circular"):
-            needed, hint = max(needed, around + (self.pad_mode == "reflect")), "pad_mode='constant' takes any length"
-        if time < needed:
+        if time < self.least:
+            hint = "an empty clip has no features"
+            if not max(self.padding):
+                hint = "center=True pads"
+            elif self.pad_mode in ("reflect", "circular"):
+                hint = "pad_mode='constant' takes any length"
             raise ValueError(
-                f"{name} must {verb} at least {needed} samples with center={self.center}, "
+                f"{name} must {verb} at least {self.least} samples with center={self.center}, "
                 f"pad_mode={self.pad_mode!r}, got {time} ({hint})"
             )
+
+
+def spoil_misfits(waveform: Tensor, lengths: Tensor, least: int, most: int) -> Tensor:
+    """Make clips NaN whose lengths no error could refuse, since their values are on a device or in a traced graph.
+
+    Args:
+        waveform: Shape ``(..., time)``.
+        lengths: Number of samples of each clip, shape ``(...)``.
+        least: The smallest length that is allowed.
+        most: The largest one.
+    """
+    if _can_be_read(lengths):
+        return waveform
+    given = lengths.to(waveform.device)
+    fits = (given >= least) & (given <= most)
+    return waveform.masked_fill(~fits[..., None], math.nan)
+
+
+def _can_be_read(lengths: Tensor) -> bool:
+    """Whether values can be looked at: those on a device would have to be waited for, and those of a trace are none."""
+    return lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool(lengths.numel())
 
 
 def window_samples(window: Callable[[int], Tensor], win_length: int) -> Tensor:

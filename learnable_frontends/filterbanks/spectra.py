@@ -13,7 +13,7 @@ from learnable_frontends._constants import exact_construction
 from learnable_frontends._precision import at_least_float32
 from learnable_frontends._stages import apply_stage, check_streams, counts_behind, resume_stage
 from learnable_frontends.filterbanks.fingerprint import Fingerprinted
-from learnable_frontends.filterbanks.framing import Framing
+from learnable_frontends.filterbanks.framing import Framing, spoil_misfits
 from learnable_frontends.frontend import Frontend
 from learnable_frontends.functional import dft_factors, power_spectrum, power_spectrum_by_matmul, to_power
 
@@ -66,6 +66,7 @@ class FramedSpectra(Fingerprinted, Frontend):
             self.framing.check_lengths(lengths, waveform)
         exact = at_least_float32(waveform)
         if self.inputs is not None:
+            exact = exact if lengths is None else spoil_misfits(exact, lengths, 1, waveform.shape[-1])
             exact = apply_stage(self.inputs, exact, lengths)
             lengths = None if lengths is None else counts_behind(self.inputs, lengths)
         self.framing.check_samples(exact, lengths)

@@ -103,7 +103,7 @@ def pad_each(waveform: Tensor, lengths: Tensor, padding: tuple[int, int], pad_mo
     if pad_mode == "reflect":
         source = torch.where(place.abs() < length, place.abs(), 2 * (length - 1) - place)
     elif pad_mode == "circular":
-        source = place.remainder(length)
+        source = place.remainder(length.clamp_min(1))
     else:
         source = torch.minimum(place.clamp_min(0), length - 1)
         if pad_mode == "constant":
