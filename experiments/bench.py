@@ -148,11 +148,13 @@ def report(out: Path) -> str:
         BadDataError: If nothing is.
     """
     rows: list[Row] = []
-    for folder in sorted(out.glob("*-*")):
-        sounds, _, n_filters = folder.name.rpartition("-")
-        if sounds in SETS and any(folder.glob("*/*/result.json")):
+    places = [(sounds, tier.n_filters) for sounds in SETS for tier in TIERS.values()]
+    for sounds, n_filters in sorted(set(places), key=lambda place: (list(SETS).index(place[0]), place[1])):
+        folder = out / f"{sounds}-{n_filters}"
+        if any(folder.glob("*/*/result.json")):
             own = summarize(read_results(folder), REFERENCE)
-            rows += [{"sounds": sounds, "n_filters": int(n_filters), **row} for row in own]
+            own.sort(key=lambda row: FRONTENDS.index(row["variant"]))
+            rows += [{"sounds": sounds, "n_filters": n_filters, **row} for row in own]
     if not rows:
         raise BadDataError(f"{out} has no finished run of a bench")
     for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):

@@ -96,12 +96,14 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[nn.Parameter]]:
     return by_role
 
 
-def optimizer_groups(module: nn.Module, lr: float, frontend_lr: float) -> list[dict[str, Any]]:
+def optimizer_groups(
+    module: nn.Module, lr: float, frontend_lr: float, *, rest: str = "frontend"
+) -> list[dict[str, Any]]:
     """Return the parameters of a module and of all in it as groups for an optimizer; see `Frontend.param_groups`."""
     by_role = parameters_by_role(module)
     groups = [
         {"params": by_role["filters"], "name": "filters", "lr": frontend_lr, "weight_decay": 0.0},
         {"params": by_role["free"], "name": "free", "lr": lr, "weight_decay": 0.0},
-        {"params": by_role["weights"], "name": "frontend", "lr": lr},
+        {"params": by_role["weights"], "name": rest, "lr": lr},
     ]
     return [group for group in groups if group["params"]]

@@ -111,7 +111,7 @@ class WaveformModel(nn.Module):
             frontend_lr: Learning rate of the filters.
 
         Returns:
-            Parameter groups ``"filters"``, ``"free"`` and ``"frontend"``; the last one includes the network.
+            Parameter groups ``"filters"``, ``"free"`` and ``"network"``; the last one includes relevance heads.
 
         Example:
             >>> from torch import nn
@@ -119,9 +119,9 @@ class WaveformModel(nn.Module):
             >>> model = WaveformModel(presets.panns(learn=True), nn.Linear(101, 1))
             >>> groups = model.param_groups(1e-4, frontend_lr=1e-2)
             >>> [(group["name"], len(group["params"])) for group in groups]
-            [('filters', 1), ('frontend', 2)]
+            [('filters', 1), ('network', 2)]
         """
-        return optimizer_groups(self, lr, frontend_lr)
+        return optimizer_groups(self, lr, frontend_lr, rest="network")
 
     def _filled(self, features: Tensor) -> Tensor:
         """Pad features or a mask with zeros until ``stack`` divides the number of frames."""
