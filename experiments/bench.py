@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--frontends", nargs="+", metavar="NAME", help="only these front-ends (default: those of a tier)"
     )
-    parser.add_argument("--seeds", type=positive_int, help="at most so many seeds (default: those of a tier)")
+    parser.add_argument("--seeds", type=positive_int, help="number of seeds, from 0 (default: that of a tier)")
     parser.add_argument("--epochs", type=positive_int, default=20, help="passes over the clips (default: %(default)s)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="clips per step (default: %(default)s)")
     parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
@@ -119,7 +119,7 @@ def _work(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, tier: Tier, sounds: str) -> None:
     """Train the runs of a tier on one of the sets."""
     given = build_parser(None, "bench").parse_args([])
-    seeds = list(range(min(tier.seeds, args.seeds or tier.seeds)))
+    seeds = list(range(args.seeds or tier.seeds))
     vars(given).update(out=args.out / f"{sounds}-{tier.n_filters}", data=args.data / sounds, seeds=seeds)
     vars(given).update({name: getattr(args, name) for name in ("jobs", "epochs", "batch_size")})
     vars(given).update(n_filters=tier.n_filters, average=AVERAGE, rotations=ROTATIONS, **SETS[sounds])
