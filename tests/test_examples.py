@@ -545,7 +545,7 @@ def test_a_pretrained_model_takes_a_sound_file(transformer, street):
     assert lines[4] == "with filters that learn: 0"
     sizes = {line.partition(":")[0]: int(line.split()[1]) for line in lines[5:]}
     others = sum(parameter.numel() for parameter in transformer.network.parameters())
-    assert sizes == {"filters": 3 * 128, "frontend": others}
+    assert sizes == {"filters": 3 * 128, "network": others}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
