@@ -30,7 +30,6 @@ try:
     frontend = pretrained.from_pretrained(load) if load else make()
 except (OSError, ValueError) as error:
     parser.error(f"--load {load}, --sample-rate {rate} or --out {out} cannot be used: {error}")
-
 rate, sounds, labels, left_out = round(frontend.sample_rate), [], [], []
 unseen = {path for pattern in ("**/.*", "**/.*/**/*", "__MACOSX/**/*") for path in folder.glob(pattern)}
 for path in sorted({*folder.glob("*/**/*.*")} - unseen):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,8 +149,7 @@ def report(out: Path) -> str:
         BadDataError: If nothing is.
     """
     rows: list[Row] = []
-    places = [(sounds, tier.n_filters) for sounds in SETS for tier in TIERS.values()]
-    for sounds, n_filters in sorted(set(places), key=lambda place: (list(SETS).index(place[0]), place[1])):
+    for sounds, n_filters in product(SETS, sorted({tier.n_filters for tier in TIERS.values()})):
         folder = out / f"{sounds}-{n_filters}"
         if any(folder.glob("*/*/result.json")):
             own = summarize(read_results(folder), REFERENCE)

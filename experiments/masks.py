@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
-        runs = [_Run(folder, f"{folder.resolve().parent.name}-{folder.name}") for folder in args.runs]
+        runs = [HeadsRun(folder, f"{folder.resolve().parent.name}-{folder.name}") for folder in args.runs]
         check_different("runs", [run.label for run in runs])
         clip = args.clip or runs[0].names[0]
         if clip not in {name for run in runs for name in run.names}:
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(work, "experiments.masks")
 
 
-class _Run:
+class HeadsRun:
     """A run with heads, and the clips it was tested on."""
 
     def __init__(self, folder: Path, label: str) -> None:
@@ -82,16 +82,20 @@ class _Run:
         self.classes = catalog.classes
         self.names = [catalog.name(i) for i, _ in self.clips.items]
 
-    def examine(self, clip: str, out: Path, rows: list[Row], classes: list[Row]) -> None:
-        """Measure and draw; what is measured is added to ``rows`` and ``classes``."""
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Return what the heads weight in each clip, shape ``(clips, n_filters, frames)``, and the labels."""
         examples = [self.clips[0, k] for k in range(len(self.clips))]
         if len({len(waveform) for waveform, _, _ in examples}) > 1:
             raise BadDataError(f"{self.result.folder} must have clips of one length (data.seconds), got several")
-        labels = torch.tensor([label for _, label, _ in examples])
         waveforms = torch.stack([torch.from_numpy(waveform) for waveform, _, _ in examples])
-        relevance = self.frontend.relevance
         with torch.no_grad():
             features = torch.cat([self.frontend.frontend(batch) for batch in waveforms.split(BATCH)])
+        return features, torch.tensor([label for _, label, _ in examples])
+
+    def examine(self, clip: str, out: Path, rows: list[Row], classes: list[Row]) -> None:
+        """Measure and draw; what is measured is added to ``rows`` and ``classes``."""
+        relevance = self.frontend.relevance
+        features, labels = self.features()
         trained, means = measure(relevance, features, labels)
         key = {"run": self.label, "front-end": self.result.variant, "fold": self.result.key[0]}
         for kind, found in (("trained", trained), ("untrained", measure_untrained(relevance, features, labels))):

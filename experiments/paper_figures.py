@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from experiments.arguments import make_parser
 from experiments.data.reading import decode, divide_by_peak
@@ -61,15 +62,25 @@ def draw(folders: Sequence[Path], out: Path, clip: Path | None = None) -> None:
             ax.set_title(f"{name}: {ax.get_title().lower()}")
             save(figure, out / f"responses_{stem}.png")
             continue
-        path, data = clip or first_clip(folder), read_json(folder / CONFIG)["data"]
-        seconds = data["window"] if data.get("seconds") is None else data["seconds"]
-        try:
-            waveform = divide_by_peak(decode(path, int(frontend.sample_rate), seconds, keep_silence=True))
-        except BadDataError as problem:
-            raise BadDataError(f"{path} {problem}") from problem
-        figure, _ = plot_relevance(frontend, torch.from_numpy(waveform))
+        path = clip or first_clip(folder)
+        figure, _ = plot_relevance(frontend, read_clip(path, folder))
         figure.suptitle(f"{name}: {path.name}")
         save(figure, out / f"relevance_{stem}.png")
+
+
+def read_clip(path: Path, folder: Path) -> Tensor:
+    """Return a sound file as a run hears its clips.
+
+    Raises:
+        BadDataError: If it cannot be read.
+    """
+    data = read_json(folder / CONFIG)["data"]
+    seconds = data["window"] if data.get("seconds") is None else data["seconds"]
+    try:
+        waveform = decode(path, data["sample_rate"], seconds, keep_silence=True)
+    except BadDataError as problem:
+        raise BadDataError(f"{path} {problem}") from problem
+    return torch.from_numpy(divide_by_peak(waveform))
 
 
 def first_clip(folder: Path) -> Path:

@@ -155,7 +155,7 @@ def test_a_program_is_loaded_and_says_the_same(tmp_path):
     files = {"frontend.json": ""}
     loaded = torch.export.load(tmp_path / "model.pt2", extra_files=files).module()
     assert json.loads(files["frontend.json"]) == deployed.metadata
-    assert deployed.metadata["lengths"].startswith("int64, (batch,), samples of each clip, at least ")
+    assert deployed.metadata["lengths"] == "int64, (batch,), samples of each clip, at least 201"
     for waveform in waveforms():
         lengths = torch.full((len(waveform),), waveform.shape[1] - 7)
         assert_close(loaded(waveform, lengths), model(waveform, lengths), rtol=1e-5, atol=2e-5)

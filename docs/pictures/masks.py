@@ -9,11 +9,9 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import torch
 from PIL import Image
 
-from experiments.masks import BATCH, measure
-from experiments.runs import load_frontend, open_test_clips, read_result
+from experiments.masks import HeadsRun, measure
 from learnable_frontends.plotting import plot_masks, plot_mean_masks
 
 STATIC = Path(__file__).parents[1] / "_static"
@@ -28,15 +26,10 @@ def main(runs: Path, clip: str) -> None:
     plt.rcParams["font.size"] = 10
     for name, (title, mean_title) in TITLES.items():
         folder = runs / f"{name}+heads" / "fold1-seed0"
-        frontend, clips = load_frontend(folder), open_test_clips(read_result(folder))
-        examples = [clips[0, k] for k in range(len(clips))]
-        catalog = clips.store.catalog
-        with torch.no_grad():
-            waveforms = torch.stack([torch.from_numpy(waveform) for waveform, _, _ in examples])
-            features = torch.cat([frontend.frontend(batch) for batch in waveforms.split(BATCH)])
-        labels = torch.tensor([label for _, label, _ in examples])
+        run = HeadsRun(folder, name)
+        frontend, (features, labels) = run.frontend, run.features()
         means = measure(frontend.relevance, features, labels)[1]
-        classes = [catalog.classes[label].replace("_", " ") for label in labels.unique().tolist()]
+        classes = [run.classes[label].replace("_", " ") for label in labels.unique().tolist()]
 
         fig, ax = plt.subplots(figsize=(6, 4), layout="constrained", facecolor="white")
         plot_mean_masks(dict(zip(classes, means, strict=True)), frontend, ax=ax)
@@ -44,7 +37,7 @@ def main(runs: Path, clip: str) -> None:
         ax.set_title(mean_title, fontsize=12)
         fig.savefig(STATIC / f"masks_mean_{name}.png", dpi=110)
 
-        drawn = features[[catalog.name(i) for i, _ in clips.items].index(clip)]
+        drawn = features[run.names.index(clip)]
         fig, axes = plt.subplots(2, 1, figsize=(6, 5), sharex=True, layout="constrained", facecolor="white")
         for ax, head in zip(axes, (1, 0), strict=True):
             plot_masks(frontend.relevance.masks(drawn), frontend, head=head, features=drawn, ax=ax)

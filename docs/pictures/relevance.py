@@ -12,11 +12,9 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import torch
 from PIL import Image
 
-from experiments.data.reading import decode, divide_by_peak
-from experiments.runs import CONFIG, read_json
+from experiments.paper_figures import read_clip
 from learnable_frontends.plotting import plot_relevance
 from learnable_frontends.pretrained import from_pretrained
 
@@ -26,13 +24,11 @@ HEIGHTS = [1, 1, 0.6, 0.6, 1]
 def main(run: Path, clip: Path, title: str, path: Path) -> None:
     """Draw the stages from top to bottom and write a picture of 256 colors."""
     frontend = from_pretrained(run / "frontend")
-    seconds = read_json(run / CONFIG)["data"]["seconds"]
-    waveform = torch.from_numpy(divide_by_peak(decode(clip, int(frontend.sample_rate), seconds, keep_silence=True)))
     plt.rcParams["font.size"] = 10
     fig, axes = plt.subplots(
         len(HEIGHTS), 1, figsize=(6, 7.6), sharex=True, height_ratios=HEIGHTS, layout="constrained", facecolor="white"
     )
-    plot_relevance(frontend, waveform, axes=axes)
+    plot_relevance(frontend, read_clip(clip, run), axes=axes)
     for ax in axes:
         ax.set_title(ax.get_title(), fontsize=10)
         ax.label_outer()
