@@ -37,7 +37,8 @@ def make_run(out, variant, fold=1, seed=0, lines=(RIGHT, WRONG), *, clips="a", f
     table = [["dog/1-dog.wav", *line, fold] for line in lines]
     write_table(folder / PREDICTIONS, [["file", "label", "prediction", "device", "fold"], *table])
     save_pretrained(frontend, folder / FRONTEND)
-    (folder / CONFIG).write_text(json.dumps({"data": {"root": str(root or out), "seconds": 0.5, "window": None}}))
+    data = {"root": str(root or out), "sample_rate": RATE, "seconds": 0.5, "window": None}
+    (folder / CONFIG).write_text(json.dumps({"data": data}))
     (folder / RESULT).write_text(json.dumps(result))
     return read_result(folder)
 
