@@ -63,6 +63,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.precision
+	$(BIN)/python -m benchmarks.classifier
 
 clean:
 	rm -rf $(VENV) docs/_build docs/gallery_built build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ from experiments.lever_variants import INFORMED, make_variants
 from experiments.options import build_parser, open_sounds, train_all
 from experiments.probe import read_clips
 from experiments.reporting import summarize
-from experiments.runs import read_results
+from experiments.runs import RESULT, read_results
 from experiments.statistics import corrected, points
 from experiments.tables import Row, Table, comparison_of, make_table, plain_table, standard_columns, write_tables
 from learnable_frontends.analysis import band_information
@@ -142,6 +142,18 @@ def _informed(given: argparse.Namespace) -> dict[str, list[float]]:
     return found
 
 
+def finished(out: Path) -> dict[tuple[str, int], Path]:
+    """Return the folders of a bench that have finished runs, by set and number of filters, in this order."""
+    found = {}
+    for sounds in SETS:
+        ends = (path.name.removeprefix(f"{sounds}-") for path in out.glob(f"{sounds}-*"))
+        for count in sorted(int(end) for end in ends if end.isdigit()):
+            folder = out / f"{sounds}-{count}"
+            if any(folder.glob(f"*/*/{RESULT}")):
+                found[sounds, count] = folder
+    return found
+
+
 def report(out: Path) -> str:
     """Report what is finished: write the table and the picture, and return what the screen shows.
 
@@ -149,12 +161,10 @@ def report(out: Path) -> str:
         BadDataError: If nothing is.
     """
     rows: list[Row] = []
-    for sounds, n_filters in product(SETS, sorted({tier.n_filters for tier in TIERS.values()})):
-        folder = out / f"{sounds}-{n_filters}"
-        if any(folder.glob("*/*/result.json")):
-            own = summarize(read_results(folder), REFERENCE)
-            own.sort(key=lambda row: FRONTENDS.index(row["variant"]))
-            rows += [{"sounds": sounds, "n_filters": n_filters, **row} for row in own]
+    for (sounds, n_filters), folder in finished(out).items():
+        own = summarize(read_results(folder), REFERENCE)
+        own.sort(key=lambda row: FRONTENDS.index(row["variant"]))
+        rows += [{"sounds": sounds, "n_filters": n_filters, **row} for row in own]
     if not rows:
         raise BadDataError(f"{out} has no finished run of a bench")
     for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):
@@ -201,38 +211,40 @@ def _cell(row: Row | None) -> str:
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw the differences from the reference with their intervals, a panel for each set."""
-    kinds = [name for name in SETS if any(row["sounds"] == name for row in rows)]
-    names = [name for name in dict.fromkeys(row["variant"] for row in rows) if name != REFERENCE]
+    """Draw the differences from the reference with their intervals, a panel for each set, two in a line."""
+    kinds = list(dict.fromkeys(row["sounds"] for row in rows))
+    names = [name for name in FRONTENDS if name != REFERENCE and any(row["variant"] == name for row in rows)]
     counts = sorted({row["n_filters"] for row in rows})
-    fig = Figure(figsize=(2.6 + 2.3 * len(kinds), 1.3 + 0.36 * max(1, len(names))), layout="constrained")
-    axes = fig.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-    for ax, kind in zip(axes, kinds, strict=True):
+    lines, height = -(-len(kinds) // 2), 0.7 + len(names) * max(0.22, 0.08 * len(counts))
+    fig = Figure(figsize=(6.5, 0.8 + lines * height), layout="constrained")
+    axes = fig.subplots(lines, 2, sharey=True, squeeze=False)
+    for ax in axes.flat[len(kinds) :]:
+        ax.set_visible(False)
+    for ax, kind in zip(axes.flat, kinds, strict=False):
         ax.axvline(0, color="0.5", linewidth=1)
-        for k, count in enumerate(counts):
-            for row in rows:
-                if (row["sounds"], row["n_filters"]) != (kind, count) or row["low"] is None:
-                    continue
-                y = names.index(row["variant"]) + 0.24 * (k - (len(counts) - 1) / 2)
+        for row in rows:
+            if row["sounds"] == kind and row["low"] is not None:
+                k = counts.index(row["n_filters"])
+                y = names.index(row["variant"]) + 0.8 * ((k + 0.5) / len(counts) - 0.5)
                 middle, low, high = (100 * row[key] for key in ("difference", "low", "high"))
-                marker, color = ("o", COLORS[0]) if k == 0 else ("s", COLORS[1])
                 clear = row["q"] is not None and row["q"] < 0.05
                 ax.errorbar(
-                    middle, y, xerr=[[middle - low], [high - middle]], fmt=marker, color=color, capsize=2,
-                    markerfacecolor=color if clear else "white", label=f"{count} filters",
+                    middle, y, xerr=[[middle - low], [high - middle]], fmt="os^D"[k % 4], markersize=4,
+                    color=COLORS[k % len(COLORS)], linewidth=1, markerfacecolor=None if clear else "white",
+                    label=f"{counts[k]} filters",
                 )  # fmt: skip
-        ax.set_title(kind, fontsize=10)
-        ax.set_xlabel(f"minus {REFERENCE}, points")
+        ax.set_title(kind, fontsize=11)
+        ax.set_xlabel(f"minus {REFERENCE} (points)")
+        ax.set_yticks(range(len(names)), [fill(name, 26) for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
     labels: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            labels.setdefault(label, handle)
+    for ax in axes.flat:
+        labels |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if labels:
-        fig.legend(list(labels.values()), list(labels), loc="outside lower center", ncols=len(labels), fontsize=9)
-    fig.suptitle("Accuracy minus mel, 95 % intervals; filled: beyond chance after correction", fontsize=10)
+        chosen = sorted(labels, key=lambda label: int(label.split()[0]))
+        fig.legend([labels[label] for label in chosen], chosen, loc="outside lower center", ncols=len(labels))
+    fig.suptitle(f"Accuracy minus {REFERENCE}, 95 % intervals; filled: beyond chance", fontsize=11)
     save(fig, path)
 
 

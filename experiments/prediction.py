@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from experiments.arguments import make_parser
-from experiments.bench import PROBED, REFERENCE, SETS
+from experiments.bench import PROBED, REFERENCE, SETS, finished
 from experiments.data.folds import find_sources
 from experiments.figures import save
 from experiments.files import BadDataError, command, write_whole
@@ -45,14 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(data: Path, out: Path) -> str:
     rows: list[Row] = []
-    for folder in sorted(out.glob("*-*")):
-        sounds, _, n_filters = folder.name.rpartition("-")
-        if sounds in SETS and any(folder.glob("*/*/result.json")):
-            trained = _trained(folder)
-            if REFERENCE in trained and len(trained) >= FEWEST:
-                probed = _probed(data / sounds, folder, SETS[sounds], int(n_filters))
-                place = {"sounds": sounds, "n_filters": int(n_filters)}
-                rows += [{**place, "bank": b, "probe": probed[b], "training": share} for b, share in trained.items()]
+    for (sounds, n_filters), folder in finished(out).items():
+        trained = _trained(folder)
+        if REFERENCE in trained and len(trained) >= FEWEST:
+            probed = _probed(data / sounds, folder, SETS[sounds], n_filters)
+            place = {"sounds": sounds, "n_filters": n_filters}
+            rows += [{**place, "bank": b, "probe": probed[b], "training": share} for b, share in trained.items()]
     if not rows:
         banks = f"{FEWEST} of the banks {', '.join(PROBED)}"
         raise BadDataError(f"{out} must have runs of {banks} on a set, {REFERENCE} among them, got none")

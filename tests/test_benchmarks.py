@@ -135,6 +135,16 @@ def test_relevance_benchmark_judges_by_the_numbers(relevance, place, keys, name,
         assert (judged["value"], judged["met"]) == (value, met)
 
 
+def test_the_classifier_is_timed_by_its_number_of_filters(tmp_path):
+    _, report, printed = run("classifier", tmp_path, "--threads", "1")
+    assert [row["filters"] for row in report["rows"]] == [8, 16, 32, 64]
+    few, more = report["rows"][1], report["rows"][3]
+    assert all(row[mode]["ms"][0] > 0 for row in report["rows"] for mode in ("forward", "forward+backward"))
+    assert few["forward"]["ratio"] > 0
+    assert "ratio" not in more["forward"]
+    assert (tmp_path / "classifier.md").read_text() in printed
+
+
 def test_precision_is_measured_in_every_form(tmp_path):
     _, report, printed = run("precision", tmp_path)
     (row,) = report["rows"]

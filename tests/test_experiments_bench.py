@@ -4,10 +4,11 @@ import json
 import pytest
 import soundfile
 import torch
+from made_runs import RIGHT, make_run, make_runs
 from scipy.stats import t
 from small_runs import RATE, lines, write_sounds
 
-from experiments import bench, prediction, probe
+from experiments import bench, fewer_filters, prediction, probe
 from experiments.data.folds import find_sources
 from experiments.files import BadDataError
 from experiments.runs import read_json
@@ -144,10 +145,9 @@ def test_sources_are_read_from_names():
 
 
 def test_banks_are_ranked_by_the_probe_and_by_training(tmp_path, monkeypatch, capsys):
-    from made_runs import make_runs
-
     write_sounds(tmp_path / "tones", clips=4)
-    monkeypatch.setattr(prediction, "SETS", {"tones": LENGTHS})
+    for module in (bench, prediction):
+        monkeypatch.setattr(module, "SETS", {"tones": LENGTHS})
     out = tmp_path / "bench"
     shares = {"mel": [0.5, 0.6], "ERB, fixed": [0.4, 0.5], "linear, fixed": [0.7, 0.6, 1.0], "sinc": [1.0, 1.0]}
     make_runs(out / "tones-8", shares)
@@ -171,6 +171,53 @@ def test_banks_are_ranked_by_the_probe_and_by_training(tmp_path, monkeypatch, ca
 def test_prediction_without_runs_is_refused(tmp_path, capsys):
     assert prediction.main([str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "must have runs of 3 of the banks mel, ERB, fixed" in capsys.readouterr().err
+
+
+def test_folders_of_a_bench_are_found_by_set_and_number_of_filters(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "SETS", dict.fromkeys(("insects", "keywords", "esc10"), LENGTHS))
+    for name in ("esc10-64", "esc10-8", "insects-16", "esc10-few", "other-8"):
+        make_run(tmp_path / name, "mel")
+    (tmp_path / "keywords-16" / "mel").mkdir(parents=True)  # nothing finished
+    found = bench.finished(tmp_path)
+    assert list(found) == [("insects", 16), ("esc10", 8), ("esc10", 64)]
+    assert found["esc10", 8] == tmp_path / "esc10-8"
+
+
+def test_few_filters_are_compared_with_four_times_as_many_of_mel(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "SETS", dict.fromkeys(("insects", "esc10"), LENGTHS))
+    make_runs(tmp_path / "esc10-16", {"mel": [0.6, 0.7, 1.0], "learnable mel": [0.6, 0.7], "Gabor": [0.2, 0.4]})
+    make_runs(tmp_path / "esc10-64", {"mel": [0.6, 0.7], "Gabor": [1.0, 1.0]})
+    make_runs(tmp_path / "esc10-8", {"mel": [0.1, 0.2]})  # of 32 there are none
+    make_run(tmp_path / "insects-8", "mel", lines=[RIGHT] * 4)
+    make_run(tmp_path / "insects-32", "mel", lines=[RIGHT] * 4, clips="others")  # never subtracted
+    assert fewer_filters.main(["--out", str(tmp_path)]) == 0
+    rows = {row["variant"]: row for row in lines(tmp_path / "fewer_filters.csv")}
+    assert list(rows) == ["mel", "learnable mel", "Gabor"]
+    assert {row["sounds"] + row["n_filters"] for row in rows.values()} == {"esc1016"}
+    assert [row["pairs"] for row in rows.values()] == ["2"] * 3
+    assert float(rows["mel"]["accuracy"]) == float(rows["mel"]["of_more"]) == pytest.approx(0.65)  # of two folds
+    assert float(rows["Gabor"]["difference"]) == pytest.approx(-0.35)
+    assert "-35.0 [-98.5, +28.5]" in capsys.readouterr().out  # 12.706 * 7.07 / 2**0.5 points
+
+
+@pytest.mark.parametrize(
+    ("losses", "verdict"),
+    [
+        ((0.0, 0.01, 0.02, 0.01), "yes"),  # surely a loss, and surely a small one
+        ((0.1, 0.12, 0.11, 0.13), "no"),
+        ((0.05, -0.05, 0.04, -0.02), "cannot be told"),
+        ((0.02, 0.02), "cannot be told"),  # differences that do not vary have no interval
+    ],
+)
+def test_few_filters_match_if_no_loss_of_three_points_is_left(losses, verdict):
+    own = {fold: 0.8 - loss for fold, loss in enumerate(losses)}
+    assert fewer_filters._judge(compare(own, dict.fromkeys(own, 0.8))) == verdict
+
+
+def test_few_filters_without_more_are_refused(tmp_path, capsys):
+    make_run(tmp_path / "esc10-8", "mel")
+    assert fewer_filters.main(["--out", str(tmp_path)]) == 2
+    assert "must have runs of mel with 4 times as many filters" in capsys.readouterr().err
 
 
 def test_a_long_window_is_twice_that_of_the_set():
