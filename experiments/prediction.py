@@ -1,22 +1,24 @@
 """Does the probe predict training? Banks ranked by both, on every set and number of filters of a bench.
 
 DATA holds the sets, and --out is the output folder of experiments.bench. Of each of its folders, such as insects-16,
-the fixed banks that were trained are compared by the probe too. Writes prediction.md, .csv, .json and .png into --out,
-and what the probe found into probe.json of each folder; nothing is trained.
+the fixed banks that were trained are compared by the probe too. Their order after training is compared with that of
+the probe and with that of the probe's mean over all numbers of filters of the set. How well half of the folds tell
+the order on the other half shows how well the order is known at all. Writes prediction.md, .csv, .json and .png into
+--out, and what the probe found into probe.json of each folder; nothing is trained.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from experiments.arguments import make_parser
@@ -27,10 +29,11 @@ from experiments.files import BadDataError, command, write_whole
 from experiments.options import build_parser, open_sounds
 from experiments.probe import probe_store
 from experiments.runs import read_json, read_results
-from experiments.tables import Row, plain_table, write_tables
+from experiments.tables import Row, Table, plain_table, write_tables
 from learnable_frontends.plotting.drawing import COLORS
 
-DRAWS = 10_000  # of the bootstrap over sets and numbers of filters
+Key = tuple[str, int, str]  # of a run
+DRAWS = 10_000  # of the bootstrap over sets
 FEWEST = 3  # banks that can be ranked
 
 
@@ -49,22 +52,38 @@ def _work(data: Path, out: Path) -> str:
         trained = _trained(folder)
         if REFERENCE in trained and len(trained) >= FEWEST:
             probed = _probed(data / sounds, folder, SETS[sounds], n_filters)
-            place = {"sounds": sounds, "n_filters": n_filters}
-            rows += [{**place, "bank": b, "probe": probed[b], "training": share} for b, share in trained.items()]
+            halves, place = _halves(trained), {"sounds": sounds, "n_filters": n_filters}
+            rows += [
+                {**place, "bank": bank, "probe": probed[bank], "training": fmean(own.values()), "halves": halves}
+                for bank, own in trained.items()
+            ]
     if not rows:
         banks = f"{FEWEST} of the banks {', '.join(PROBED)}"
         raise BadDataError(f"{out} must have runs of {banks} on a set, {REFERENCE} among them, got none")
     return _report(rows, out)
 
 
-def _trained(folder: Path) -> dict[str, float]:
-    """Return the mean accuracy after training of each probed bank, over the folds and seeds that all of them have."""
-    found: dict[str, dict[Hashable, float]] = {}
+def _trained(folder: Path) -> dict[str, dict[Key, float]]:
+    """Return the accuracies after training of each probed bank, over the folds and seeds that all of them have."""
+    found: dict[str, dict[Key, float]] = {}
     for result in read_results(folder):
         if result.variant in PROBED:
             found.setdefault(result.variant, {})[result.key] = result.accuracy
     keys = set.intersection(*map(set, found.values())) if found else set()
-    return {name: fmean(own[key] for key in keys) for name, own in found.items()} if keys else {}
+    return {name: {key: own[key] for key in keys} for name, own in found.items()} if keys else {}
+
+
+def _halves(trained: Mapping[str, Mapping[Key, float]]) -> float | None:
+    """Return the rank correlation of two halves of the folds, the mean over all such halves; ``None`` of one fold."""
+    folds = sorted({key[0] for own in trained.values() for key in own})
+    found = []
+    for half in combinations(folds, len(folds) // 2) if len(folds) > 1 else ():
+        parts = [
+            [fmean(value for key, value in own.items() if (key[0] in half) == here) for own in trained.values()]
+            for here in (True, False)
+        ]
+        found.append(_correlation(*parts))
+    return fmean(found) if found else None
 
 
 def _probed(sounds: Path, folder: Path, lengths: Mapping[str, Any], n_filters: int) -> dict[str, float]:
@@ -86,71 +105,96 @@ def _probed(sounds: Path, folder: Path, lengths: Mapping[str, Any], n_filters: i
 
 def _report(rows: list[Row], out: Path) -> str:
     """Write the tables and the picture."""
+    for row in rows:
+        reference = next(other for other in rows if _place(other) == _place(row) and other["bank"] == REFERENCE)
+        row |= {f"{what}_difference": row[what] - reference[what] for what in ("probe", "training")}
+    for row in rows:
+        own = [other for other in rows if (other["sounds"], other["bank"]) == (row["sounds"], row["bank"])]
+        row["mean_difference"] = fmean(other["probe_difference"] for other in own)
     places: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        places.setdefault((row["sounds"], row["n_filters"]), []).append(row)
-    correlations, best = [], []
-    lines = []
+        places.setdefault(_place(row), []).append(row)
+    lines: Table = []
+    names = ("probe", "mean", "halves", "gain", "gain_of_mean")
+    found: dict[str, list[tuple[str, float | None]]] = {name: [] for name in names}
     for (sounds, n_filters), own in places.items():
-        reference = next(row for row in own if row["bank"] == REFERENCE)
-        for row in own:
-            row |= {f"{what}_difference": row[what] - reference[what] for what in ("probe", "training")}
-        correlations.append(_correlation(own))
-        chosen = max(own, key=lambda row: row["probe"])
-        best.append(chosen["training"] - reference["training"])
-        shown = ", ".join(row["bank"] for row in sorted(own, key=lambda row: -row["training"]))
-        lines.append(
-            [sounds, f"{n_filters}", f"{correlations[-1]:+.2f}", chosen["bank"], f"{100 * best[-1]:+.1f}", shown]
-        )
-    middle, low, high = _bootstrap(np.array(correlations))
-    gain = _bootstrap(100 * np.array(best))
-    head = [
-        "sounds",
-        "filters",
-        "rank correlation",
-        "best of the probe",
-        f"minus {REFERENCE}",
-        "by training, best first",
-    ]
-    summary = {"correlation": [middle, low, high], "gain": list(gain), "places": len(places)}
-    files = write_tables(out / "prediction", rows, [[head, *lines]], **summary)
-    _draw(rows, out / "prediction.png", f"Rank correlation {middle:+.2f} [{low:+.2f}, {high:+.2f}]")
+        line = [sounds, f"{n_filters}"]
+        found["halves"].append((sounds, own[0]["halves"]))
+        for what, gain in (("probe", "gain"), ("mean", "gain_of_mean")):
+            correlation = _correlation(*([row[name] for row in own] for name in (f"{what}_difference", "training")))
+            chosen = max(own, key=lambda row: row[f"{what}_difference"])
+            gained = 100 * chosen["training_difference"]
+            found[what].append((sounds, correlation))
+            found[gain].append((sounds, gained))
+            line += [f"{correlation:+.2f}", chosen["bank"], f"{gained:+.1f}"]
+        halves = own[0]["halves"]
+        lines.append([*line, "-" if halves is None else f"{halves:+.2f}"])
+    titles = ["rank correlation", "first", f"minus {REFERENCE}"]
+    head = ["sounds", "filters", *titles, *(f"mean: {title}" for title in titles), "halves of folds"]
+    summary = {name: _bootstrap(values) for name, values in found.items()}
+    files = write_tables(out / "prediction", rows, [[head, *lines]], **summary, places=len(places))
+    known = {name: _interval(*ends, digits=1 if "gain" in name else 2) for name, ends in summary.items()}
+    _draw(rows, out / "prediction.png", known)
     text = (
-        f"{len(places)} sets and numbers of filters, means; brackets: 95 % intervals of a bootstrap over these\n"
-        f"rank correlation: {middle:+.2f} [{low:+.2f}, {high:+.2f}]\n"
-        f"after training, the probe's best bank minus {REFERENCE}, in points: "
-        f"{gain[0]:+.1f} [{gain[1]:+.1f}, {gain[2]:+.1f}]"
+        f"{len(places)} sets and numbers of filters, means; brackets: 95 % intervals of a bootstrap over sets\n"
+        f"rank correlation with training: {known['probe']}, of the probe's mean over numbers of filters: "
+        f"{known['mean']}\nof training on half of the folds with the other half: {known['halves']}\n"
+        f"after training, the probe's first bank minus {REFERENCE}, in points: {known['gain']}, "
+        f"the mean's: {known['gain_of_mean']}"
     )
     return f"{plain_table([head, *lines])}\n\n{text}\nTables and picture: {files}, .png"
 
 
-def _correlation(rows: Sequence[Row]) -> float:
-    """Return Spearman's rank correlation of probe and training; zero if one of them has a tie of all."""
-    columns = [[round(row[what], 9) for row in rows] for what in ("probe", "training")]
-    return 0.0 if any(len(set(column)) == 1 for column in columns) else float(spearmanr(*columns).statistic)
+def _place(row: Row) -> tuple[str, int]:
+    return row["sounds"], row["n_filters"]
 
 
-def _bootstrap(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the mean and the ends of its 95 % interval."""
-    draws = np.random.default_rng(0).choice(values, (DRAWS, len(values))).mean(1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+def _correlation(*columns: Sequence[float]) -> float:
+    """Return Spearman's rank correlation of two columns; zero if one of them has a tie of all."""
+    rounded = [[round(value, 9) for value in column] for column in columns]
+    return 0.0 if any(len(set(column)) == 1 for column in rounded) else float(spearmanr(*rounded).statistic)
 
 
-def _draw(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Draw the differences from the reference after training against those of the probe."""
-    fig = Figure(figsize=(6, 4.5), layout="constrained")
-    ax = fig.subplots()
-    for i, sounds in enumerate(dict.fromkeys(row["sounds"] for row in rows)):
-        own = [row for row in rows if row["sounds"] == sounds and row["bank"] != REFERENCE]
-        x, y = ([100 * row[f"{what}_difference"] for row in own] for what in ("probe", "training"))
-        ax.scatter(x, y, color=COLORS[i], marker="os^D"[i % 4], label=sounds)
-    ax.axhline(0, color="0.6", linewidth=1)
-    ax.axvline(0, color="0.6", linewidth=1)
-    ax.set(
-        xlabel=f"probe, minus {REFERENCE} (points)", ylabel=f"after training, minus {REFERENCE} (points)", title=title
-    )
-    ax.legend()
+def _bootstrap(values: Sequence[tuple[str, float | None]]) -> tuple[float | None, float | None, float | None]:
+    """Return the mean of values by set, and the ends of its 95 % interval over sets; ``None`` for what is unknown."""
+    of_set: dict[str, list[float]] = {}
+    for sounds, value in values:
+        if value is not None:
+            of_set.setdefault(sounds, []).append(value)
+    if not of_set:
+        return None, None, None
+    mean = fmean(value for own in of_set.values() for value in own)
+    if len(of_set) == 1:
+        return mean, None, None
+    sums, sizes = (np.array([part(own) for own in of_set.values()]) for part in (sum, len))
+    drawn = np.random.default_rng(0).integers(len(of_set), size=(DRAWS, len(of_set)))
+    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), [0.025, 0.975])
+    return mean, float(low), float(high)
+
+
+def _interval(mean: float | None, low: float | None, high: float | None, digits: int) -> str:
+    if mean is None:
+        return "-"
+    ends = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{mean:+.{digits}f}{ends}"
+
+
+def _draw(rows: Sequence[Row], path: Path, known: Mapping[str, str]) -> None:
+    """Draw the differences from the reference after training against those of the probe, and against their means."""
+    fig = Figure(figsize=(6.5, 3.9), layout="constrained")
+    axes = fig.subplots(1, 2, sharey=True)
+    for ax, what, title in zip(axes, ("probe", "mean"), ("one number of filters", "mean over all"), strict=True):
+        for i, sounds in enumerate(dict.fromkeys(row["sounds"] for row in rows)):
+            own = [row for row in rows if row["sounds"] == sounds and row["bank"] != REFERENCE]
+            x, y = ([100 * row[f"{name}_difference"] for row in own] for name in (what, "training"))
+            ax.scatter(x, y, color=COLORS[i], marker="os^D"[i % 4], label=sounds)
+        ax.axhline(0, color="0.6", linewidth=1)
+        ax.axvline(0, color="0.6", linewidth=1)
+        ax.set_xlabel(f"probe, minus {REFERENCE} (points)")
+        ax.set_title(f"{title}: {known[what]}", fontsize=10)
+    axes[0].set_ylabel(f"after training, minus {REFERENCE} (points)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
+    fig.suptitle("Rank correlation of the probe with training", fontsize=11)
     save(fig, path)
 
 

@@ -59,8 +59,8 @@ def _work(args: argparse.Namespace) -> None:
     banks = {name: getattr(args, name) for name in ("n_filters", "win_length", "hop_length")}
     found = probe_store(store, args.seconds, sources, **banks)
     write_whole(args.out / "probe.txt", f"{found}\n")
-    candidates = [asdict(candidate) for candidate in found.candidates]
-    content = {"reason": found.reason, "recommended": found.recommended.code, "candidates": candidates}
+    content: dict[str, Any] = {"reason": found.reason, "recommended": found.recommended.code}
+    content |= {name: [asdict(one) for one in getattr(found, name)] for name in ("candidates", "averages")}
     write_whole(args.out / "probe.json", json.dumps(content, indent=1) + "\n")
     n = args.n_filters[0]
     starts: dict[str, Any] = {name: name for name in ("mel", "erb", "linear")}

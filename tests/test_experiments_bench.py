@@ -115,6 +115,7 @@ def test_a_folder_is_probed_and_the_code_is_kept(sets, tmp_path, capsys):
     assert "sources: clips whose file names agree up to the second - (6)" in said
     kept = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))
     assert len(kept["candidates"]) == 4 * 2 * 2
+    assert len(kept["averages"]) == 4 * 2
     assert kept["recommended"] in said
     assert kept["recommended"].startswith(("MelFrontend(8000, 8", "GaussianFilterbank(8000, "))
     assert (tmp_path / "probe.txt").read_text(encoding="utf-8").strip() in said
@@ -160,12 +161,45 @@ def test_banks_are_ranked_by_the_probe_and_by_training(tmp_path, monkeypatch, ca
     assert float(rows["ERB, fixed"]["training_difference"]) == pytest.approx(-0.1)
     text = capsys.readouterr().out
     assert "+0.50" in text  # mel, linear, ERB against linear, mel, ERB: 1 - 6 * 2 / (3 * 8)
-    assert "the probe's best bank minus mel, in points: +0.0" in text
+    assert "the probe's first bank minus mel, in points: +0.0, the mean's: +0.0" in text
     (out / "tones-8" / "probe.json").unlink()
     assert prediction.main([str(tmp_path), "--out", str(out)]) == 0
     found = read_json(out / "tones-8" / "probe.json")
     assert set(found) == set(bench.PROBED)
     assert all(0 < share <= 1 for share in found.values())
+
+
+def test_the_mean_over_numbers_of_filters_is_ranked_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "SETS", {"tones": LENGTHS, "more": LENGTHS})
+    monkeypatch.setattr(prediction, "SETS", bench.SETS)
+    banks = ("mel", "ERB, fixed", "linear, fixed")
+    # On four folds training prefers linear, then ERB; the probe does so with 16 filters and in the mean, not with 8.
+    for place, probed in (("tones-8", (0.5, 0.4, 0.3)), ("tones-16", (0.5, 0.7, 0.9)), ("more-8", (0.3, 0.4, 0.5))):
+        shares = {"mel": [0.5] * 4, "ERB, fixed": [0.6] * 4, "linear, fixed": [0.7] * 4}
+        make_runs(tmp_path / place, shares)
+        (tmp_path / place / "probe.json").write_text(json.dumps(dict(zip(banks, probed, strict=True))))
+    assert prediction.main([str(tmp_path), "--out", str(tmp_path)]) == 0
+    rows = {(row["sounds"], row["n_filters"], row["bank"]): row for row in lines(tmp_path / "prediction.csv")}
+    assert float(rows["tones", "8", "linear, fixed"]["mean_difference"]) == pytest.approx((-0.2 + 0.4) / 2)
+    kept = json.loads((tmp_path / "prediction.json").read_text(encoding="utf-8"))
+    assert kept["probe"] == pytest.approx([1 / 3, 0, 1])  # -1 and 1 on tones, 1 on more
+    assert kept["mean"] == kept["halves"] == pytest.approx([1, 1, 1])
+    assert kept["gain"] == pytest.approx([40 / 3, 10, 20])
+    assert kept["gain_of_mean"] == pytest.approx([20, 20, 20])
+    assert "numbers of filters: +1.00 [+1.00, +1.00]" in capsys.readouterr().out
+    assert (tmp_path / "prediction.png").stat().st_size > 5000
+
+
+def test_halves_of_folds_are_all_that_there_are():
+    def runs(*accuracies):
+        return {(str(fold), 0, "a"): value for fold, value in enumerate(accuracies)}
+
+    agreeing = {"mel": runs(0.1, 0.2, 0.1), "a": runs(0.3, 0.3, 0.4), "b": runs(0.5, 0.6, 0.7)}
+    assert prediction._halves(agreeing) == pytest.approx(1)
+    # One fold of three against the mean of two: mel, a, b against mel, b, a twice, and b, mel, a against mel, a, b.
+    mixed = {"mel": runs(0.1, 0.1, 0.2), "a": runs(0.3, 0.3, 0.5), "b": runs(0.5, 0.5, 0.1)}
+    assert prediction._halves(mixed) == pytest.approx((0.5 + 0.5 - 0.5) / 3)
+    assert prediction._halves({"mel": runs(0.1), "a": runs(0.2)}) is None
 
 
 def test_prediction_without_runs_is_refused(tmp_path, capsys):

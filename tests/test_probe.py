@@ -15,10 +15,11 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch.testing import assert_close
 
 from learnable_frontends import GaussianFilterbank, LearnableMelFilterbank, MelFrontend
-from learnable_frontends.analysis import BandInformation, band_information, probe
+from learnable_frontends.analysis import BandInformation, Candidate, band_information, probe
 from learnable_frontends.analysis.candidates import Kind, statistics
 from learnable_frontends.analysis.discriminants import classified
 from learnable_frontends.analysis.information import _over_bandwidths, _variance_ratio, clip_energies
+from learnable_frontends.analysis.probing import _recommend
 from learnable_frontends.plotting import plot_band_information
 
 RATE = 16000
@@ -218,7 +219,64 @@ def test_same_seed_gives_the_same_table():
     assert len(first.candidates) == 2 * 2 * 4
     assert len({(c.scale, c.n_filters, c.win_length) for c in first.candidates}) == 16
     lines = str(first).splitlines()
-    assert len(lines) == 16 + 4
+    assert len(lines) == 16 + 8 + 4
+
+
+def test_means_over_numbers_of_filters_are_those_of_the_candidates():
+    clips, labels = clips_of_tones(40, level=0.5)
+    found = probe(clips, labels, RATE, n_filters=(12, 8), win_length=(512, 256), scales=("linear", "erb"))
+    # The reference has as many rows as the others, so that means are of the same numbers of filters.
+    assert [(c.scale, c.n_filters) for c in found.candidates if c.scale == "mel"] == [("mel", 12), ("mel", 8)]
+    places = [(c.scale, c.win_length) for c in found.averages]
+    assert places == [("mel", 512), ("linear", 512), ("erb", 512), ("linear", 256), ("erb", 256)]
+    first = found.averages[0]
+    for mean in found.averages:
+        own = [c for c in found.candidates if (c.scale, c.win_length) == (mean.scale, mean.win_length)]
+        assert [c.n_filters for c in own] == [12, 8]
+        assert mean.accuracy == pytest.approx((own[0].accuracy + own[1].accuracy) / 2)
+        assert mean.difference == pytest.approx(mean.accuracy - first.accuracy)
+        assert mean.low <= mean.difference <= mean.high
+        assert (mean.n_filters, mean.code) == (None, own[0].code)
+    assert "linear          mean     512" in str(found)
+    assert probe(clips, labels, RATE, n_filters=8, win_length=512).averages == ()
+
+
+def row(scale, n_filters, accuracy, low, reference=0.5):
+    difference = accuracy - reference
+    return Candidate(scale, n_filters, 512, accuracy, difference, low, 2 * difference - low, f"{scale} {n_filters}")
+
+
+@pytest.mark.parametrize(
+    ("linear", "of_both", "chosen", "words"),
+    [
+        # Linear is best with 8 filters alone, but its mean is what counts, and 16 filters were asked for first.
+        (
+            (0.6, 0.7),
+            (0.65, 0.01),
+            "linear 16",
+            "linear, 512 samples is above mel, 512 samples beyond chance, averaged",
+        ),
+        ((0.5, 0.7), (0.6, -0.01), "linear 8", "linear, 8 filters, 512 samples is above mel, 16 filters"),
+        (
+            (0.5, 0.6),
+            (0.55, -0.01),
+            "mel 16",
+            "No bank is above mel, 512 samples beyond chance; the best, averaged over",
+        ),
+        ((0.4, 0.4), (0.4, -0.3), "mel 16", "No bank is above mel, 512 samples, averaged over the numbers"),
+    ],
+)
+def test_the_mean_over_numbers_of_filters_decides_before_a_single_bank(linear, of_both, chosen, words):
+    candidates = (
+        row("mel", 16, 0.5, 0.0),
+        row("mel", 8, 0.5, -0.1),
+        row("linear", 16, linear[0], -0.1),
+        row("linear", 8, linear[1], linear[1] - 0.65),
+    )
+    averages = (row("mel", None, 0.5, 0.0), row("linear", None, *of_both))
+    found, reason = _recommend(candidates, averages)
+    assert found.code == chosen
+    assert words in reason
 
 
 @pytest.mark.parametrize(
