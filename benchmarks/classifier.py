@@ -44,7 +44,7 @@ def measure(n_threads: int, rounds: int, sizes: dict[str, tuple[int, int]]) -> l
 
 def tables(report: Report) -> str:
     """The table as Markdown."""
-    head = ["set", "filters", "classify, ms", "train a step, ms", *(f"{what} / {FACTOR} x filters" for what in MODES)]
+    head = ["set", "filters", "classify, ms", "train, ms", f"classify / {FACTOR} x", f"train / {FACTOR} x"]
     parts = []
     for n in dict.fromkeys(row["threads"] for row in report["rows"]):
         body = [
@@ -54,7 +54,11 @@ def tables(report: Report) -> str:
             for row in report["rows"]
             if row["threads"] == n
         ]
-        parts.append(f"{threads(n)}, {BATCH} clips:\n\n{table(head, body)}")
+        parts.append(f"{threads(n)}:\n\n{table(head, body)}")
+    parts.append(
+        f"Times of {BATCH} clips, a pass or a step of training: medians and quartiles. The last two columns: over the "
+        f"time with {FACTOR} times as many filters.\n"
+    )
     return "\n".join([*parts, measuring.described(report["machine"]) + "\n"])
 
 
