@@ -191,7 +191,7 @@ def _draw(rows: Sequence[Row], path: Path, known: Mapping[str, str]) -> None:
         ax.axhline(0, color="0.6", linewidth=1)
         ax.axvline(0, color="0.6", linewidth=1)
         ax.set_xlabel(f"probe, minus {REFERENCE} (points)")
-        ax.set_title(f"{title}: {known[what]}", fontsize=10)
+        ax.set_title(f"{title}:\n{known[what]}", fontsize=10)
     axes[0].set_ylabel(f"after training, minus {REFERENCE} (points)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
     fig.suptitle("Rank correlation of the probe with training", fontsize=11)
