@@ -27,6 +27,12 @@ settings.register_profile(
 settings.register_profile("wide", deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+
+def pytest_runtest_setup() -> None:
+    """Let a test draw the same numbers each time, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 for found in pkgutil.iter_modules(filterbanks.__path__, "learnable_frontends.filterbanks."):
     importlib.import_module(found.name)  # a new family is tested as soon as its file is there
 

@@ -46,7 +46,7 @@ LAYERS = [
     {"relevance"},
     {""},
     {"analysis.information"},
-    {"analysis.candidates", "analysis.discriminants"},
+    {"analysis.candidates", "analysis.discriminants", "analysis.simultaneous"},
     {"analysis.*"},
     {"analysis"},
     {"plotting.drawing"},
