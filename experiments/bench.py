@@ -227,10 +227,10 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
                 k = counts.index(row["n_filters"])
                 y = names.index(row["variant"]) + 0.8 * ((k + 0.5) / len(counts) - 0.5)
                 middle, low, high = (100 * row[key] for key in ("difference", "low", "high"))
-                clear = row["q"] is not None and row["q"] < 0.05
+                filled = row["q"] is not None and row["q"] < 0.05
                 ax.errorbar(
                     middle, y, xerr=[[middle - low], [high - middle]], fmt="os^D"[k % 4], markersize=4,
-                    color=COLORS[k % len(COLORS)], linewidth=1, markerfacecolor=None if clear else "white",
+                    color=COLORS[k % len(COLORS)], linewidth=1, markerfacecolor=None if filled else "white",
                     label=f"{counts[k]} filters",
                 )  # fmt: skip
         ax.set_title(kind, fontsize=11)
@@ -244,7 +244,11 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     if labels:
         chosen = sorted(labels, key=lambda label: int(label.split()[0]))
         fig.legend([labels[label] for label in chosen], chosen, loc="outside lower center", ncols=len(labels))
-    fig.suptitle(f"Accuracy minus {REFERENCE}, 95 % intervals; filled: beyond chance", fontsize=11)
+    known = [row["q"] for row in rows if row["q"] is not None]
+    clear = sum(q < 0.05 for q in known)
+    fig.suptitle(
+        f"{clear} of {len(known)} differences from {REFERENCE} beyond chance (filled; 95 % intervals)", fontsize=11
+    )
     save(fig, path)
 
 
