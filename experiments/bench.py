@@ -242,7 +242,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     for ax in axes.flat:
         labels |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if labels:
-        chosen = sorted(labels, key=lambda label: int(label.split()[0]))
+        chosen = [label for count in counts if (label := f"{count} filters") in labels]
         fig.legend([labels[label] for label in chosen], chosen, loc="outside lower center", ncols=len(labels))
     known = [row["q"] for row in rows if row["q"] is not None]
     clear = sum(q < 0.05 for q in known)

@@ -29,6 +29,7 @@ from experiments.files import BadDataError, command, write_whole
 from experiments.options import build_parser, open_sounds
 from experiments.probe import probe_store
 from experiments.runs import read_json, read_results
+from experiments.statistics import interval
 from experiments.tables import Row, Table, plain_table, write_tables
 from learnable_frontends.plotting.drawing import COLORS
 
@@ -105,15 +106,16 @@ def _probed(sounds: Path, folder: Path, lengths: Mapping[str, Any], n_filters: i
 
 def _report(rows: list[Row], out: Path) -> str:
     """Write the tables and the picture."""
+    places: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        reference = next(other for other in rows if _place(other) == _place(row) and other["bank"] == REFERENCE)
-        row |= {f"{what}_difference": row[what] - reference[what] for what in ("probe", "training")}
+        places.setdefault((row["sounds"], row["n_filters"]), []).append(row)
+    for own in places.values():
+        reference = next(row for row in own if row["bank"] == REFERENCE)
+        for row in own:
+            row |= {f"{what}_difference": row[what] - reference[what] for what in ("probe", "training")}
     for row in rows:
         own = [other for other in rows if (other["sounds"], other["bank"]) == (row["sounds"], row["bank"])]
         row["mean_difference"] = fmean(other["probe_difference"] for other in own)
-    places: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        places.setdefault(_place(row), []).append(row)
     lines: Table = []
     names = ("probe", "mean", "halves", "gain", "gain_of_mean")
     found: dict[str, list[tuple[str, float | None]]] = {name: [] for name in names}
@@ -133,7 +135,7 @@ def _report(rows: list[Row], out: Path) -> str:
     head = ["sounds", "filters", *titles, *(f"mean: {title}" for title in titles), "halves of folds"]
     summary = {name: _bootstrap(values) for name, values in found.items()}
     files = write_tables(out / "prediction", rows, [[head, *lines]], **summary, places=len(places))
-    known = {name: _interval(*ends, digits=1 if "gain" in name else 2) for name, ends in summary.items()}
+    known = {name: interval(*ends, digits=1 if "gain" in name else 2) for name, ends in summary.items()}
     _draw(rows, out / "prediction.png", known)
     text = (
         f"{len(places)} sets and numbers of filters, means; brackets: 95 % intervals of a bootstrap over sets\n"
@@ -143,10 +145,6 @@ def _report(rows: list[Row], out: Path) -> str:
         f"the mean's: {known['gain_of_mean']}"
     )
     return f"{plain_table([head, *lines])}\n\n{text}\nTables and picture: {files}, .png"
-
-
-def _place(row: Row) -> tuple[str, int]:
-    return row["sounds"], row["n_filters"]
 
 
 def _correlation(*columns: Sequence[float]) -> float:
@@ -170,13 +168,6 @@ def _bootstrap(values: Sequence[tuple[str, float | None]]) -> tuple[float | None
     drawn = np.random.default_rng(0).integers(len(of_set), size=(DRAWS, len(of_set)))
     low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), [0.025, 0.975])
     return mean, float(low), float(high)
-
-
-def _interval(mean: float | None, low: float | None, high: float | None, digits: int) -> str:
-    if mean is None:
-        return "-"
-    ends = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
-    return f"{mean:+.{digits}f}{ends}"
 
 
 def _draw(rows: Sequence[Row], path: Path, known: Mapping[str, str]) -> None:

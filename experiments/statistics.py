@@ -108,9 +108,16 @@ def points(comparison: Comparison | None) -> str:
     """Return a difference in percent points with its interval, a dash for runs that cannot be compared."""
     if comparison is None:
         return "-"
-    low, high = comparison.low, comparison.high
-    interval = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * comparison.difference:+.1f}{interval}"
+    mean, low, high = (None if end is None else 100 * end for end in comparison[:3])
+    return interval(mean, low, high)
+
+
+def interval(mean: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
+    """Return a number with its interval, where there is one; a dash for what is not known."""
+    if mean is None:
+        return "-"
+    ends = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{mean:+.{digits}f}{ends}"
 
 
 def chance(p: float | None) -> str:

@@ -70,15 +70,15 @@ def test_lines_of_code_are_found_in_every_kind_of_block():
     assert list(example_lines(source)) == [(4, ">>> g("), (5, "...     1"), (6, "... )"), (7, "2")]
 
 
-# ---------------------------------------------------------------- the release
-
-
 def test_cells_of_tables_are_text_and_not_lists():
     # Markdown makes a bullet of a cell that is a dash; one that is empty stands for what is not known.
     for path in (ROOT / "docs").rglob("*.csv"):
         with path.open(newline="", encoding="utf-8") as file:
             cells = {cell.strip() for row in csv.reader(file) for cell in row}
         assert not cells & {"-", "+", "*"}, path
+
+
+# ---------------------------------------------------------------- the release
 
 
 def test_version_changelog_and_citation_agree():
