@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 from experiments.arguments import make_parser, positive_int
 from experiments.figures import save
-from experiments.files import BadDataError, check_among, check_different, command
+from experiments.files import BadDataError, check_among, check_different, command, write_rows
 from experiments.lever_variants import INFORMED, make_variants
 from experiments.options import build_parser, open_sounds, train_all
 from experiments.probe import read_clips
-from experiments.reporting import summarize
+from experiments.reporting import describe_runs, summarize
 from experiments.runs import RESULT, read_results
 from experiments.statistics import corrected, points
 from experiments.tables import Row, Table, comparison_of, make_table, plain_table, standard_columns, write_tables
@@ -29,6 +29,7 @@ from learnable_frontends.analysis import band_information
 from learnable_frontends.plotting.drawing import COLORS
 
 REFERENCE = "mel"
+OF_RUN = ("variant", "seed", "fold", "test_clips", "accuracy")  # columns of bench_runs.csv
 # Frames of 46 ms for general sounds, 23 ms for insects, and 32 ms, every 10 ms, for speech.
 SETS: dict[str, dict[str, Any]] = {
     "insects": {"sample_rate": 44100, "win_length": 1024, "hop_length": 512},
@@ -161,30 +162,40 @@ def report(out: Path) -> str:
         BadDataError: If nothing is.
     """
     rows: list[Row] = []
+    runs: list[Row] = []
     for (sounds, n_filters), folder in finished(out).items():
-        own = summarize(read_results(folder), REFERENCE)
+        results, place = read_results(folder), {"sounds": sounds, "n_filters": n_filters}
+        own = summarize(results, REFERENCE)
         own.sort(key=lambda row: FRONTENDS.index(row["variant"]))
-        rows += [{"sounds": sounds, "n_filters": n_filters, **row} for row in own]
+        rows += [{**place, **row} for row in own]
+        runs += [{**place, **{name: run[name] for name in OF_RUN}} for run in describe_runs(results)]
     if not rows:
         raise BadDataError(f"{out} has no finished run of a bench")
-    for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):
-        row["q"] = q  # over all tables, not over each
-    columns = {
-        "sounds": lambda row: row["sounds"],
-        "filters": lambda row: str(row["n_filters"]),
-        **standard_columns(REFERENCE),
-        "detectable": lambda row: _points_or_dash(row),
-    }
-    chosen = ("sounds", "filters", "front-end", "accuracy %", f"minus {REFERENCE}", "p", "q", "detectable", "runs")
-    long = make_table(rows, {title: columns[title] for title in chosen})
+    long = tabulate(rows)
     files = write_tables(out / "bench", rows, [_wide(rows), long], reference=REFERENCE)
-    _draw(rows, out / "bench.png")
+    runs.sort(key=lambda run: (list(SETS).index(run["sounds"]), *(run[name] for name in ("n_filters", *OF_RUN))))
+    write_rows(out / "bench_runs.csv", runs)
+    draw(rows, out / "bench.png")
     text = (
         f"minus {REFERENCE}: on the same folds, seeds and test clips, with its 95 % interval; q: p of a paired t-test, "
         "corrected for all lines (false discovery rate); detectable: the difference that so many runs show four times "
         "in five."
     )
-    return f"{plain_table(long)}\n\n{text}\nTables and picture: {files}, .png"
+    return f"{plain_table(long)}\n\n{text}\nTables and picture: {files}, .png; every run: bench_runs.csv"
+
+
+def tabulate(rows: Sequence[Row]) -> Table:
+    """Return a line for each row, and correct p for the number of all: ``"q"`` of a row."""
+    for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):
+        row["q"] = q
+    columns = {
+        "sounds": lambda row: row["sounds"],
+        "filters": lambda row: str(row["n_filters"]),
+        **standard_columns(REFERENCE),
+        "detectable": _points_or_dash,
+    }
+    chosen = ("sounds", "filters", "front-end", "accuracy %", f"minus {REFERENCE}", "p", "q", "detectable", "runs")
+    return make_table(rows, {title: columns[title] for title in chosen})
 
 
 def _points_or_dash(row: Row) -> str:
@@ -210,7 +221,7 @@ def _cell(row: Row | None) -> str:
     return points(comparison_of(row))
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw the differences from the reference with their intervals, a panel for each set, two in a line."""
     kinds = list(dict.fromkeys(row["sounds"] for row in rows))
     names = [name for name in FRONTENDS if name != REFERENCE and any(row["variant"] == name for row in rows)]

@@ -61,7 +61,7 @@ def _work(data: Path, out: Path) -> str:
     if not rows:
         banks = f"{FEWEST} of the banks {', '.join(PROBED)}"
         raise BadDataError(f"{out} must have runs of {banks} on a set, {REFERENCE} among them, got none")
-    return _report(rows, out)
+    return report(rows, out)
 
 
 def _trained(folder: Path) -> dict[str, dict[Key, float]]:
@@ -104,8 +104,17 @@ def _probed(sounds: Path, folder: Path, lengths: Mapping[str, Any], n_filters: i
     return read_json(path)
 
 
-def _report(rows: list[Row], out: Path) -> str:
-    """Write the tables and the picture."""
+def report(rows: list[Row], out: Path) -> str:
+    """Rank the banks of each set and number of filters, and write the tables and the picture.
+
+    Args:
+        rows: ``sounds``, ``n_filters``, ``bank``, the accuracies ``probe`` and ``training``, and for each place
+            ``halves``. Differences are added.
+        out: Folder to write to.
+
+    Returns:
+        What the screen shows.
+    """
     places: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         places.setdefault((row["sounds"], row["n_filters"]), []).append(row)

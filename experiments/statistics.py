@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from scipy.stats import false_discovery_control, t, ttest_rel
+from scipy.stats import false_discovery_control, t
 
 Key = TypeVar("Key")
 MOST = 10_000  # runs; beyond that nobody asks
+UNVARIED = 1e-9  # a smaller deviation is one of rounding
 
 
 class Comparison(NamedTuple):
@@ -29,6 +30,16 @@ class Comparison(NamedTuple):
     high: float | None
     p: float | None
     pairs: int
+
+    @classmethod
+    def of(cls, difference: float, deviation: float | None, pairs: int) -> Comparison:
+        """Test paired differences of which the mean, the standard deviation and the number are known."""
+        if deviation is None or deviation < UNVARIED:
+            return cls(difference, None, None, None, pairs)
+        error = deviation / pairs**0.5
+        half = float(t.ppf(0.975, pairs - 1)) * error
+        p = 2 * float(t.sf(abs(difference) / error, pairs - 1))
+        return cls(difference, difference - half, difference + half, p, pairs)
 
     @property
     def beyond(self) -> bool:
@@ -69,12 +80,22 @@ def compare(values: Mapping[Key, float], reference: Mapping[Key, float]) -> Comp
     if not paired:
         return None
     differences = [value - other for value, other in paired]
-    difference = statistics.fmean(differences)
-    if len({round(value, 9) for value in differences}) < 2:
-        return Comparison(difference, None, None, None, len(paired))
-    test = ttest_rel(*zip(*paired, strict=True))
-    low, high = test.confidence_interval()
-    return Comparison(difference, float(low), float(high), float(test.pvalue), len(paired))
+    deviation = statistics.stdev(differences) if len(paired) > 1 else None
+    return Comparison.of(statistics.fmean(differences), deviation, len(paired))
+
+
+def pool(comparisons: Sequence[Comparison]) -> Comparison:
+    """Return the comparison over the pairs of several, none of which they share, as if all had been compared at once.
+
+    It needs no runs: means, deviations and numbers of pairs tell those of the whole.
+    """
+    pairs = sum(part.pairs for part in comparisons)
+    difference = sum(part.pairs * part.difference for part in comparisons) / pairs
+    squares = sum(
+        (part.pairs - 1) * (part.deviation or 0.0) ** 2 + part.pairs * (part.difference - difference) ** 2
+        for part in comparisons
+    )
+    return Comparison.of(difference, (squares / (pairs - 1)) ** 0.5 if pairs > 1 else None, pairs)
 
 
 def fields(comparison: Comparison | None) -> dict[str, Any]:

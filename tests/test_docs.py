@@ -1,6 +1,7 @@
 import ast
 import csv
 import doctest
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,23 @@ def test_cells_of_tables_are_text_and_not_lists():
 
 
 # ---------------------------------------------------------------- the release
+
+
+def test_the_tables_of_the_bench_are_those_of_its_runs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "pictures")
+    drawn, predicted = importlib.import_module("bench"), importlib.import_module("prediction")
+    first, later = drawn.first_rows(), drawn.later_rows()
+    rows = drawn.together(first, later)
+    with (drawn.EVIDENCE / "bench.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == drawn.evidence_table(rows)
+    page = (drawn.EVIDENCE / "results.md").read_text(encoding="utf-8")
+    missing = [line for line in drawn.difference_tables(rows).splitlines() if line not in page]
+    assert not missing, "docs/evidence/results.md lacks:\n" + "\n".join(missing)
+    kept = [line["after training %"] for line in drawn.read(drawn.EVIDENCE / "prediction.csv")]
+    assert kept == [f"{100 * row['training']:.1f}" for row in predicted.probed_rows()]
+    place = next(place for place in later if place[2] != "mel")
+    with pytest.raises(ValueError, match="must have seeds once"):
+        drawn.together(later, {place: later[place]})
 
 
 def test_version_changelog_and_citation_agree():

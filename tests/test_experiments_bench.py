@@ -47,6 +47,12 @@ def test_every_front_end_of_a_tier_is_compared_on_each_set(out):
     assert wide.splitlines()[0] == "| front-end | tones, 10 | more, 10 |"
     assert "detectable" in long.splitlines()[0]
     assert (out / "bench.png").stat().st_size > 5000
+    runs = lines(out / "bench_runs.csv")
+    assert len(runs) == 2 * len(NAMES) * 3
+    for run in runs:
+        folder = out / f"{run['sounds']}-{run['n_filters']}" / run["variant"] / f"fold{run['fold']}-seed{run['seed']}"
+        result = read_json(folder / "result.json")
+        assert (run["accuracy"], run["test_clips"]) == (str(result["accuracy"]), result["test_clips"])
 
 
 def test_every_front_end_of_the_bench_is_trained(tmp_path, monkeypatch):

@@ -8,14 +8,24 @@ import pytest
 import torch
 from made_runs import CLASSES, RATE, RIGHT, WRONG, make_run, make_runs
 from scipy.stats import t as student
-from scipy.stats import ttest_1samp
+from scipy.stats import ttest_1samp, ttest_rel
 from small_sounds import tone, write
 
 from experiments import paper_figures, reporting
 from experiments.conclusions import conclude
 from experiments.reporting import report_comparison, report_recipe, share_table, summarize
 from experiments.runs import load_frontend
-from experiments.statistics import Comparison, chance, compare, corrected, fields, mean_and_spread, percent, points
+from experiments.statistics import (
+    Comparison,
+    chance,
+    compare,
+    corrected,
+    fields,
+    mean_and_spread,
+    percent,
+    points,
+    pool,
+)
 from experiments.tables import make_table, markdown_table, plain_table, standard_columns, write_tables
 from experiments.training.triangles import TriangularMelFilterbank
 from learnable_frontends import CosGaussFilterbank, MelFrontend, MultiHeadRelevance
@@ -46,6 +56,21 @@ def test_a_comparison_is_that_of_the_paired_differences():
     constant = compare(values, {key: value - 0.1 for key, value in values.items()})
     assert (round(constant.difference, 9), constant.low, constant.p, constant.pairs) == (0.1, None, None, 3)
     assert fields(None) == {"difference": None, "low": None, "high": None, "p": None, "pairs": 0}
+
+
+def test_comparisons_are_pooled_as_if_their_runs_had_been_compared_at_once():
+    generator = np.random.default_rng(0)
+    own, other = generator.normal(size=(2, 12))
+    expected = ttest_rel(own, other)
+    low, high = expected.confidence_interval()
+    parts = [range(5), range(5, 6), range(6, 12)]
+    compared = [compare({i: own[i] for i in part}, dict(enumerate(other))) for part in parts]
+    assert pool(compared) == pytest.approx(((own - other).mean(), low, high, expected.pvalue, 12))
+    assert pool(compared[1:2]) == compared[1]
+    unvaried = [Comparison(0.1, None, None, None, n) for n in (2, 3)]
+    assert pool(unvaried) == pytest.approx(Comparison(0.1, None, None, None, 5))
+    apart = [Comparison(0.1, None, None, None, 1), Comparison(0.3, None, None, None, 1)]
+    assert pool(apart) == pytest.approx(compare({0: 0.1, 1: 0.3}, {0: 0.0, 1: 0.0}))
 
 
 @pytest.mark.parametrize(("mean", "spread", "pairs"), [(0.02, 0.05, 3), (-0.01, 0.02, 5), (0.004, 0.1, 12)])

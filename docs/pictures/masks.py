@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from PIL import Image
+from palette import reduce_colors
 
 from experiments.masks import HeadsRun, measure
 from learnable_frontends.plotting import plot_masks, plot_mean_masks
@@ -46,8 +46,7 @@ def main(runs: Path, clip: str) -> None:
             ax.label_outer()
         fig.suptitle(title, fontsize=12)
         fig.savefig(path := STATIC / f"masks_over_{name}.png", dpi=110)
-        with Image.open(path) as picture:
-            picture.convert("RGB").quantize(256).save(path, optimize=True)
+        reduce_colors(path)
 
 
 if __name__ == "__main__":

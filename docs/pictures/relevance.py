@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from PIL import Image
+from palette import reduce_colors
 
 from experiments.paper_figures import read_clip
 from learnable_frontends.plotting import plot_relevance
@@ -34,8 +34,7 @@ def main(run: Path, clip: Path, title: str, path: Path) -> None:
         ax.label_outer()
     fig.suptitle(title, fontsize=12)
     fig.savefig(path, dpi=110)
-    with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256).save(path, optimize=True)
+    reduce_colors(path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+"""Put the runs of the bench that are at hand and the rows of those that are gone into one table, and draw it.
+
+python -m experiments.bench DATA --out runs/bench --tiers 2 --sets keywords esc10 urbansound_part
+cp runs/bench/bench_runs.csv docs/evidence/
+python docs/pictures/bench.py
+
+bench_first.csv has the rows of a machine whose folders are lost, rounded to tenths of a point; bench_runs.csv has every
+run since, of other seeds. Means and deviations of both give those of all. Writes bench.csv and bench.png, and prints
+the tables of docs/evidence/results.md.
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palette import reduce_colors
+
+from experiments.bench import FRONTENDS, REFERENCE, SETS, draw, tabulate
+from experiments.files import write_table
+from experiments.statistics import Comparison, compare, fields, mean_and_spread, percent, pool
+from experiments.tables import comparison_of, markdown_table
+
+DOCS = Path(__file__).parents[1]
+EVIDENCE = DOCS / "evidence"
+TITLES = {"insects": "insects", "keywords": "words", "esc10": "ESC-10", "urbansound_part": "UrbanSound"}
+SHORT = {
+    "information, fixed": "by information",
+    "mel, clip normalization": "mel, clip norm.",
+    "cos-gauss, learned from spacing, unit gain": "cos-Gauss",
+    "sinc, unit gain": "sinc",
+}
+Place = tuple[str, int, str]  # set, number of filters, front-end
+Row = dict[str, Any]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Read a table."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def first_rows() -> dict[Place, Row]:
+    """Read the rows whose runs are gone."""
+    found = {}
+    for line in read(EVIDENCE / "bench_first.csv"):
+        runs, comparison = int(line["runs"]), None
+        if line["minus mel"]:
+            difference, low, high = (float(text) / 100 for text in re.findall(r"[-+.\d]+", line["minus mel"]))
+            comparison = Comparison(difference, low, high, float(line["p"]), runs)
+        accuracy, spread = (float(text) / 100 for text in line["accuracy %"].split(" ± "))
+        place = line["set"], int(line["filters"]), line["front-end"]
+        found[place] = row_of(place, accuracy, spread, comparison, runs, seeds_of(line["seeds"]))
+    return found
+
+
+def later_rows() -> dict[Place, Row]:
+    """Compare the runs at hand."""
+    groups: dict[Place, dict[tuple[str, str, str], float]] = {}
+    for run in read(EVIDENCE / "bench_runs.csv"):
+        place = run["sounds"], int(run["n_filters"]), run["variant"]
+        groups.setdefault(place, {})[run["fold"], run["seed"], run["test_clips"]] = float(run["accuracy"])
+    found = {}
+    for place, own in groups.items():
+        comparison = None if place[2] == REFERENCE else compare(own, groups[(*place[:2], REFERENCE)])
+        accuracy, spread = mean_and_spread(list(own.values()))
+        found[place] = row_of(place, accuracy, spread, comparison, len(own), {int(seed) for _, seed, _ in own})
+    return found
+
+
+def row_of(place: Place, accuracy: Any, spread: Any, comparison: Any, runs: int, seeds: set[int]) -> Row:
+    """Return a row as `experiments.bench` has it, and its seeds."""
+    known: Row = dict(zip(("sounds", "n_filters", "variant"), place, strict=True))
+    return {**known, "accuracy": accuracy, "spread": spread, **fields(comparison), "runs": runs, "seeds": seeds}
+
+
+def seeds_of(text: str) -> set[int]:
+    """Read seeds such as 0-2."""
+    first, _, last = text.partition("-")
+    return set(range(int(first), int(last or first) + 1))
+
+
+def text_of(seeds: set[int]) -> str:
+    """Write seeds so."""
+    if seeds != set(range(min(seeds), max(seeds) + 1)):
+        raise ValueError(f"seeds must follow one another, got {sorted(seeds)}")
+    return f"{min(seeds)}-{max(seeds)}" if len(seeds) > 1 else f"{min(seeds)}"
+
+
+def together(first: Mapping[Place, Row], later: Mapping[Place, Row]) -> list[Row]:
+    """Pool the rows of each place, ordered as a bench is.
+
+    Of mel, which others are compared with on their own machine, runs of both machines count, of the same seed too.
+
+    Raises:
+        ValueError: If a seed of another front-end would be counted twice.
+    """
+    rows = []
+    for place in sorted({*first, *later}, key=lambda p: (list(SETS).index(p[0]), p[1], FRONTENDS.index(p[2]))):
+        known = [rows_of[place] for rows_of in (first, later) if place in rows_of]
+        if len(known) == 1:
+            rows += known  # as it was rounded
+            continue
+        shared = set.intersection(*(row["seeds"] for row in known))
+        if shared and place[2] != REFERENCE:
+            raise ValueError(f"{place} must have seeds once, got {sorted(shared)} twice")
+        accuracies = pool([Comparison.of(row["accuracy"], row["spread"], row["runs"]) for row in known])
+        compared = [comparison for row in known if (comparison := comparison_of(row)) is not None]
+        seeds = set.union(*(row["seeds"] for row in known))
+        differences = pool(compared) if compared else None
+        rows.append(row_of(place, accuracies.difference, accuracies.deviation, differences, accuracies.pairs, seeds))
+    return rows
+
+
+def difference_tables(rows: list[Row]) -> str:
+    """Return the tables of the page: of 16 and of 64 filters."""
+    tables = []
+    for n_filters in (16, 64):
+        found = {(row["variant"], row["sounds"]): cell(row) for row in rows if row["n_filters"] == n_filters}
+        lines = [[SHORT.get(name, name), *(found[name, sounds] for sounds in SETS)] for name in FRONTENDS]
+        lines[0][0] = f"{REFERENCE}, accuracy %"
+        tables.append(markdown_table([[f"minus {REFERENCE}", *(TITLES[sounds] for sounds in SETS)], *lines]))
+    return "\n".join(tables)
+
+
+def cell(row: Row) -> str:
+    """Return the difference with its interval, bold where it is beyond chance after correction."""
+    comparison = comparison_of(row)
+    if comparison is None:
+        return percent(row["accuracy"], row["spread"])
+    mean, low, high = (100 * end for end in comparison[:3])
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if row["q"] < 0.05 else text
+
+
+def evidence_table(rows: list[Row]) -> list[list[str]]:
+    """Return head and lines of bench.csv, and correct p for their number."""
+    head, *lines = tabulate(rows)
+    table = [["set", *head[1:-1], "seeds", head[-1]]]
+    for line, row in zip(lines, rows, strict=True):
+        table.append(["" if text == "-" else text for text in (*line[:-1], text_of(row["seeds"]), line[-1])])
+    return table
+
+
+def main() -> None:
+    """Write table and picture, and print the tables of the page."""
+    rows = together(first_rows(), later_rows())
+    write_table(EVIDENCE / "bench.csv", evidence_table(rows))
+    draw(rows, path := DOCS / "_static" / "bench.png")
+    reduce_colors(path)
+    print(difference_tables(rows))
+
+
+if __name__ == "__main__":
+    main()
