@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from experiments.arguments import make_parser, positive_int
+from experiments.arguments import make_parser, not_negative_int, positive_int
 from experiments.figures import save
 from experiments.files import BadDataError, check_among, check_different, command, write_rows
 from experiments.lever_variants import INFORMED, make_variants
@@ -97,6 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--frontends", nargs="+", metavar="NAME", help="only these front-ends (default: those of a tier)"
     )
     parser.add_argument("--seeds", type=positive_int, help="number of seeds, from 0 (default: that of a tier)")
+    parser.add_argument(
+        "--first-seed", type=not_negative_int, default=0, metavar="SEED",
+        help="without the seeds before it, which another machine has (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=positive_int, default=20, help="passes over the clips (default: %(default)s)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="clips per step (default: %(default)s)")
     parser.add_argument("--jobs", type=positive_int, default=1, help="runs at the same time (default: %(default)s)")
@@ -111,6 +115,9 @@ def _work(args: argparse.Namespace) -> None:
     check_among("--frontends", args.frontends or [], list(FRONTENDS))
     for what in ("tiers", "sets", "frontends"):
         check_different(f"--{what}", getattr(args, what) or [])
+    fewest = min(args.seeds or TIERS[name].seeds for name in args.tiers)
+    if args.first_seed >= fewest:
+        raise BadDataError(f"--first-seed must be less than the number of seeds, {fewest}, got {args.first_seed}")
     for name in () if args.report else args.tiers:
         tier = TIERS[name]
         for sounds in (s for s in tier.sets if s in (args.sets or SETS)):
@@ -121,7 +128,7 @@ def _work(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, tier: Tier, sounds: str) -> None:
     """Train the runs of a tier on one of the sets."""
     given = build_parser(None, "bench").parse_args([])
-    seeds = list(range(args.seeds or tier.seeds))
+    seeds = list(range(args.first_seed, args.seeds or tier.seeds))
     vars(given).update(out=args.out / f"{sounds}-{tier.n_filters}", data=args.data / sounds, seeds=seeds)
     vars(given).update({name: getattr(args, name) for name in ("jobs", "epochs", "batch_size")})
     vars(given).update(n_filters=tier.n_filters, average=AVERAGE, rotations=ROTATIONS, **SETS[sounds])

@@ -66,6 +66,16 @@ def test_every_front_end_of_the_bench_is_trained(tmp_path, monkeypatch):
     assert {row["runs"] for row in rows} == {"2"}
 
 
+def test_seeds_that_another_machine_has_are_left_out(tmp_path, monkeypatch):
+    write_sounds(tmp_path / "few", folds=2, classes=("high", "low"))
+    monkeypatch.setattr(bench, "SETS", {"few": LENGTHS})
+    monkeypatch.setattr(bench, "TIERS", {"1": bench.Tier(("few",), ("mel",), 10, 2)})
+    words = [str(tmp_path), "--out", str(tmp_path / "bench"), "--epochs", "1", "--batch-size", "4"]
+    assert bench.main([*words, "--first-seed", "1"]) == 0
+    runs = lines(tmp_path / "bench" / "bench_runs.csv")
+    assert [(run["fold"], run["seed"]) for run in runs] == [("1", "1"), ("2", "1")]
+
+
 def test_filters_are_placed_by_the_clips_of_training_alone(out, sets):
     for fold in ("1", "2"):
         settings = read_json(out / "tones-10" / NAMES[1] / f"fold{fold}-seed0" / "settings.json")
@@ -96,6 +106,7 @@ def test_a_report_trains_nothing(out, sets, capsys):
         (["--tiers", "9"], "--tiers"),
         (["--frontends", "nothing"], "--frontends"),
         (["--tiers", "1", "1"], "--tiers"),
+        (["--tiers", "2", "--first-seed", "3"], "--first-seed must be less than the number of seeds, 3, got 3"),
         (["--report"], "has no finished run"),
     ],
 )

@@ -1,7 +1,8 @@
 """Put the runs of the bench that are at hand and the rows of those that are gone into one table, and draw it.
 
-python -m experiments.bench DATA --out runs/bench --tiers 2 --sets keywords esc10 urbansound_part
-cp runs/bench/bench_runs.csv docs/evidence/
+python -m experiments.bench DATA --out runs/bench --tiers 2 --first-seed 1 \
+    --sets keywords esc10 urbansound_part
+tail -n +2 runs/bench/bench_runs.csv >> docs/evidence/bench_runs.csv  # without its head
 python docs/pictures/bench.py
 
 bench_first.csv has the rows of a machine whose folders are lost, rounded to tenths of a point; bench_runs.csv has every
@@ -60,7 +61,10 @@ def later_rows() -> dict[Place, Row]:
     groups: dict[Place, dict[tuple[str, str, str], float]] = {}
     for run in read(EVIDENCE / "bench_runs.csv"):
         place = run["sounds"], int(run["n_filters"]), run["variant"]
-        groups.setdefault(place, {})[run["fold"], run["seed"], run["test_clips"]] = float(run["accuracy"])
+        own, key = groups.setdefault(place, {}), (run["fold"], run["seed"], run["test_clips"])
+        if key in own:
+            raise ValueError(f"bench_runs.csv must have each run once, got {place}, fold {key[0]}, seed {key[1]} again")
+        own[key] = float(run["accuracy"])
     found = {}
     for place, own in groups.items():
         comparison = None if place[2] == REFERENCE else compare(own, groups[(*place[:2], REFERENCE)])
