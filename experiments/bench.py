@@ -254,7 +254,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         ax.set_title(kind, fontsize=11)
         ax.set_xlabel(f"minus {REFERENCE} (points)")
         ax.set_yticks(range(len(names)), [fill(name, 26) for name in names])
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_ylim(max(1, len(names)) - 0.5, -0.5)  # mel alone has no line
         ax.grid(axis="x", alpha=0.3)
     labels: dict[str, Any] = {}
     for ax in axes.flat:
