@@ -106,7 +106,10 @@ def test_a_report_trains_nothing(out, sets, capsys):
         (["--tiers", "9"], "--tiers"),
         (["--frontends", "nothing"], "--frontends"),
         (["--tiers", "1", "1"], "--tiers"),
-        (["--tiers", "2", "--first-seed", "3"], "--first-seed must be less than the number of seeds, 3, got 3"),
+        (
+            ["--tiers", "1", "--seeds", "2", "--first-seed", "2"],
+            "--first-seed must be less than the number of seeds, 2, got 2",
+        ),
         (["--report"], "has no finished run"),
     ],
 )
