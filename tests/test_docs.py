@@ -79,9 +79,6 @@ def test_cells_of_tables_are_text_and_not_lists():
         assert not cells & {"-", "+", "*"}, path
 
 
-# ---------------------------------------------------------------- the release
-
-
 def test_the_tables_of_the_bench_are_those_of_its_runs(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "pictures")
     drawn, predicted = importlib.import_module("bench"), importlib.import_module("prediction")
@@ -97,6 +94,9 @@ def test_the_tables_of_the_bench_are_those_of_its_runs(monkeypatch):
     place = next(place for place in later if place[2] != "mel")
     with pytest.raises(ValueError, match="must have seeds once"):
         drawn.together(later, {place: later[place]})
+
+
+# ---------------------------------------------------------------- the release
 
 
 def test_version_changelog_and_citation_agree():

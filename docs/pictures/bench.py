@@ -10,7 +10,6 @@ run since, of other seeds. Means and deviations of both give those of all. Write
 the tables of docs/evidence/results.md.
 """
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 from palette import reduce_colors
 
 from experiments.bench import FRONTENDS, REFERENCE, SETS, draw, tabulate
-from experiments.files import write_table
+from experiments.files import read_table, write_table
 from experiments.statistics import Comparison, compare, fields, mean_and_spread, percent, pool
 from experiments.tables import comparison_of, markdown_table
 
@@ -38,8 +37,7 @@ Row = dict[str, Any]
 
 def read(path: Path) -> list[dict[str, str]]:
     """Read a table."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return [line for _, line in read_table(path, [])]
 
 
 def first_rows() -> dict[Place, Row]:
