@@ -3,12 +3,12 @@
 python docs/pictures/ablations.py
 """
 
-import csv
 import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from experiments.files import read_table
 from learnable_frontends.plotting.drawing import COLORS
 
 DOCS = Path(__file__).parents[1]
@@ -28,8 +28,8 @@ NAMES = {
 
 def main() -> None:
     """Draw a row for each variant: its difference from the base with its standard error."""
-    with (DOCS / "evidence" / "ablations.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))[1:]  # the first is the base
+    path = DOCS / "evidence" / "ablations.csv"
+    rows = [row for _, row in read_table(path, (*FACTORS, "minus base"))][1:]  # the first is the base
     plt.rcParams["font.size"] = 11
     fig, ax = plt.subplots(figsize=(6, 5), layout="constrained", facecolor="white")
     labels = []

@@ -3,13 +3,13 @@
 python docs/pictures/by_filters.py
 """
 
-import csv
 import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import NullLocator
 
+from experiments.files import read_table
 from learnable_frontends.plotting.drawing import COLORS, MARKERS
 
 DOCS = Path(__file__).parents[1]
@@ -23,8 +23,8 @@ LABELS = {
 
 def main() -> None:
     """Draw a panel for each set, one above the other."""
-    with (DOCS / "evidence" / "by_filters.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    path = DOCS / "evidence" / "by_filters.csv"
+    rows = [row for _, row in read_table(path, ("set", "filters", "front-end", "minus mel"))]
     sets = list(dict.fromkeys(row["set"] for row in rows))
     plt.rcParams["font.size"] = 11
     fig, axes = plt.subplots(len(sets), 1, figsize=(6, 6.4), sharey=True, layout="constrained", facecolor="white")

@@ -5,18 +5,18 @@ python -m experiments.compare --data esc10 --out runs/esc10 --epochs 30 \
 python docs/pictures/confusion.py runs/esc10/confusion_cos-gauss.csv
 """
 
-import csv
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from experiments.files import read_table
+
 
 def main(source: Path, path: Path) -> None:
     """Draw counts of clips; the title names the two classes that are mistaken for each other most often."""
-    with source.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in read_table(source, ("true",))]
     names = [row.pop("true") for row in rows]
     counts = np.array([[int(row[name]) for name in names] for row in rows])
     both = np.triu(counts + counts.T, 1)
