@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from experiments.arguments import make_parser, not_negative_int, positive_int
 from experiments.figures import save
-from experiments.files import BadDataError, check_among, check_different, command, write_rows
+from experiments.files import BadDataError, check_among, check_different, command, read_table, write_rows
 from experiments.lever_variants import INFORMED, make_variants
 from experiments.options import build_parser, open_sounds, train_all
 from experiments.probe import read_clips
@@ -29,6 +29,8 @@ from learnable_frontends.analysis import band_information
 from learnable_frontends.plotting.drawing import COLORS
 
 REFERENCE = "mel"
+# Accuracy by fold, seed and test clips, for each set, number of filters and front-end.
+Runs = dict[tuple[str, int, str], dict[tuple[str, int, str], float]]
 OF_RUN = ("variant", "seed", "fold", "test_clips", "accuracy")  # columns of bench_runs.csv
 # Frames of 46 ms for general sounds, 23 ms for insects, and 32 ms, every 10 ms, for speech.
 SETS: dict[str, dict[str, Any]] = {
@@ -159,6 +161,30 @@ def finished(out: Path) -> dict[tuple[str, int], Path]:
             folder = out / f"{sounds}-{count}"
             if any(folder.glob(f"*/*/{RESULT}")):
                 found[sounds, count] = folder
+    return found
+
+
+def read_runs(path: Path) -> Runs:
+    """Read bench_runs.csv, which `report` writes.
+
+    Raises:
+        BadDataError: If the file cannot be read or lacks a column, or a run is not one of a bench or there twice.
+    """
+    found: Runs = {}
+    for line, run in read_table(path, ("sounds", "n_filters", *OF_RUN)):
+        check_among(f"sounds of {line},", [run["sounds"]], list(SETS))
+        check_among(f"variant of {line},", [run["variant"]], list(FRONTENDS))
+        try:
+            n_filters, seed, accuracy = int(run["n_filters"]), int(run["seed"]), float(run["accuracy"])
+        except ValueError as error:
+            raise BadDataError(f"n_filters, seed and accuracy of {line}, must be numbers: {error}") from error
+        if not 0 <= accuracy <= 1:
+            raise BadDataError(f"accuracy of {line}, must be between 0 and 1, got {accuracy}")
+        place, key = (run["sounds"], n_filters, run["variant"]), (run["fold"], seed, run["test_clips"])
+        own = found.setdefault(place, {})
+        if key in own:
+            raise BadDataError(f"each run must stand once in {path}, got {line}, again: {place}, {key}")
+        own[key] = accuracy
     return found
 
 

@@ -86,6 +86,8 @@ def test_the_tables_of_the_bench_are_those_of_its_runs(monkeypatch):
     rows = drawn.together(first, later)
     with (drawn.EVIDENCE / "bench.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == drawn.evidence_table(rows)
+    with (drawn.EVIDENCE / "fewer_filters_later.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == drawn.fewer_table()
     page = (drawn.EVIDENCE / "results.md").read_text(encoding="utf-8")
     missing = [line for line in drawn.difference_tables(rows).splitlines() if line not in page]
     assert not missing, "docs/evidence/results.md lacks:\n" + "\n".join(missing)

@@ -245,6 +245,11 @@ def test_few_filters_are_compared_with_four_times_as_many_of_mel(tmp_path, monke
     make_run(tmp_path / "insects-8", "mel", lines=[RIGHT] * 4)
     make_run(tmp_path / "insects-32", "mel", lines=[RIGHT] * 4, clips="others")  # never subtracted
     assert fewer_filters.main(["--out", str(tmp_path)]) == 0
+    bench.report(tmp_path)
+    words = ["--runs", str(tmp_path / "bench_runs.csv"), "--out", str(tmp_path / "again")]
+    assert fewer_filters.main(words) == 0
+    for name in ("fewer_filters.csv", "fewer_filters.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
     rows = {row["variant"]: row for row in lines(tmp_path / "fewer_filters.csv")}
     assert list(rows) == ["mel", "learnable mel", "Gabor"]
     assert {row["sounds"] + row["n_filters"] for row in rows.values()} == {"esc1016"}
@@ -266,6 +271,27 @@ def test_few_filters_are_compared_with_four_times_as_many_of_mel(tmp_path, monke
 def test_few_filters_match_if_no_loss_of_three_points_is_left(losses, verdict):
     own = {fold: 0.8 - loss for fold, loss in enumerate(losses)}
     assert fewer_filters._judge(compare(own, dict.fromkeys(own, 0.8))) == verdict
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("esc10,16,mel,0,1,a,0.5", "each run must stand once"),
+        ("birds,16,mel,0,1,a,0.5", "sounds of bench_runs.csv, line 3, must be"),
+        ("esc10,16,Mel,0,1,a,0.5", "variant of bench_runs.csv, line 3, must be"),
+        ("esc10,16,Gabor,0,1,a,-", "must be numbers: could not convert string to float: '-'"),
+        ("esc10,few,Gabor,0,1,a,0.5", "must be numbers"),
+        ("esc10,16,Gabor,0,1,a,nan", "accuracy of bench_runs.csv, line 3, must be between 0 and 1, got nan"),
+        ("esc10,16,Gabor,0,1,a,84.5", "must be between 0 and 1, got 84.5"),
+    ],
+)
+def test_runs_that_are_not_those_of_a_bench_are_refused(tmp_path, monkeypatch, capsys, line, told):
+    monkeypatch.setattr(bench, "SETS", {"esc10": LENGTHS})
+    runs = tmp_path / "bench_runs.csv"
+    runs.write_text(f"sounds,n_filters,variant,seed,fold,test_clips,accuracy\nesc10,16,mel,0,1,a,0.5\n{line}\n")
+    assert fewer_filters.main(["--runs", str(runs), "--out", str(tmp_path / "again")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
 
 
 def test_few_filters_without_more_are_refused(tmp_path, capsys):

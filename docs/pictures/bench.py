@@ -6,8 +6,8 @@ tail -n +2 runs/bench/bench_runs.csv >> docs/evidence/bench_runs.csv  # without 
 python docs/pictures/bench.py
 
 bench_first.csv has the rows of a machine whose folders are lost, rounded to tenths of a point; bench_runs.csv has every
-run since, of other seeds. Means and deviations of both give those of all. Writes bench.csv and bench.png, and prints
-the tables of docs/evidence/results.md.
+run since, of other seeds. Means and deviations of both give those of all. Writes bench.csv, bench.png and, from the
+later runs alone, fewer_filters_later.csv, and prints the tables of docs/evidence/results.md.
 """
 
 import re
@@ -17,7 +17,8 @@ from typing import Any
 
 from palette import reduce_colors
 
-from experiments.bench import FRONTENDS, REFERENCE, SETS, draw, tabulate
+from experiments import fewer_filters
+from experiments.bench import FRONTENDS, REFERENCE, SETS, draw, read_runs, tabulate
 from experiments.files import read_table, write_table
 from experiments.statistics import Comparison, compare, fields, mean_and_spread, percent, pool
 from experiments.tables import comparison_of, markdown_table
@@ -56,18 +57,11 @@ def first_rows() -> dict[Place, Row]:
 
 def later_rows() -> dict[Place, Row]:
     """Compare the runs at hand."""
-    groups: dict[Place, dict[tuple[str, str, str], float]] = {}
-    for run in read(EVIDENCE / "bench_runs.csv"):
-        place = run["sounds"], int(run["n_filters"]), run["variant"]
-        own, key = groups.setdefault(place, {}), (run["fold"], run["seed"], run["test_clips"])
-        if key in own:
-            raise ValueError(f"bench_runs.csv must have each run once, got {place}, fold {key[0]}, seed {key[1]} again")
-        own[key] = float(run["accuracy"])
-    found = {}
+    groups, found = read_runs(EVIDENCE / "bench_runs.csv"), {}
     for place, own in groups.items():
         comparison = None if place[2] == REFERENCE else compare(own, groups[(*place[:2], REFERENCE)])
         accuracy, spread = mean_and_spread(list(own.values()))
-        found[place] = row_of(place, accuracy, spread, comparison, len(own), {int(seed) for _, seed, _ in own})
+        found[place] = row_of(place, accuracy, spread, comparison, len(own), {seed for _, seed, _ in own})
     return found
 
 
@@ -145,10 +139,17 @@ def evidence_table(rows: list[Row]) -> list[list[str]]:
     return table
 
 
+def fewer_table() -> list[list[str]]:
+    """Return head and lines of fewer_filters_later.csv."""
+    head, *lines = fewer_filters.tabulate(fewer_filters.comparisons(read_runs(EVIDENCE / "bench_runs.csv")))
+    return [["set", *head[1:]], *lines]
+
+
 def main() -> None:
-    """Write table and picture, and print the tables of the page."""
+    """Write tables and picture, and print the tables of the page."""
     rows = together(first_rows(), later_rows())
     write_table(EVIDENCE / "bench.csv", evidence_table(rows))
+    write_table(EVIDENCE / "fewer_filters_later.csv", fewer_table())
     draw(rows, path := DOCS / "_static" / "bench.png")
     reduce_colors(path)
     print(difference_tables(rows))
