@@ -29,8 +29,8 @@ from learnable_frontends.analysis import band_information
 from learnable_frontends.plotting.drawing import COLORS
 
 REFERENCE = "mel"
-# Accuracy by fold, seed and test clips, for each set, number of filters and front-end.
-Runs = dict[tuple[str, int, str], dict[tuple[str, int, str], float]]
+Place = tuple[str, int, str]  # set, number of filters, front-end
+Runs = dict[Place, dict[tuple[str, int, str], float]]  # accuracies by fold, seed and test clips
 OF_RUN = ("variant", "seed", "fold", "test_clips", "accuracy")  # columns of bench_runs.csv
 # Frames of 46 ms for general sounds, 23 ms for insects, and 32 ms, every 10 ms, for speech.
 SETS: dict[str, dict[str, Any]] = {
@@ -162,6 +162,12 @@ def finished(out: Path) -> dict[tuple[str, int], Path]:
             if any(folder.glob(f"*/*/{RESULT}")):
                 found[sounds, count] = folder
     return found
+
+
+def order(place: Place) -> tuple[int, int, int]:
+    """Return the key that sorts as a bench does: by set, number of filters and front-end."""
+    sounds, n_filters, name = place
+    return list(SETS).index(sounds), n_filters, FRONTENDS.index(name)
 
 
 def read_runs(path: Path) -> Runs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from experiments.arguments import make_parser
-from experiments.bench import FRONTENDS, REFERENCE, Runs, finished, read_runs
+from experiments.bench import REFERENCE, Runs, finished, order, read_runs
 from experiments.files import BadDataError, check_folder, command
 from experiments.reporting import by_variant
 from experiments.runs import read_results
@@ -52,16 +52,15 @@ def _finished_runs(out: Path) -> Runs:
 
 
 def comparisons(runs: Runs) -> list[Row]:
-    """Return a row for each front-end that can be compared, sets and numbers of filters as they come."""
+    """Return a row for each front-end that can be compared, ordered by set, number of filters and front-end."""
     rows: list[Row] = []
-    for sounds, n_filters in dict.fromkeys(place[:2] for place in runs):
+    for sounds, n_filters, name in sorted(runs, key=order):
         against = runs.get((sounds, FACTOR * n_filters, REFERENCE), {})
-        for name in FRONTENDS:
-            own = {key: value for key, value in runs.get((sounds, n_filters, name), {}).items() if key in against}
-            if (comparison := compare(own, against)) is not None:
-                accuracies = {"accuracy": fmean(own.values()), "of_more": fmean(against[key] for key in own)}
-                place = {"sounds": sounds, "n_filters": n_filters, "variant": name}
-                rows.append({**place, **accuracies, **fields(comparison), "match": _judge(comparison)})
+        own = {key: value for key, value in runs[sounds, n_filters, name].items() if key in against}
+        if (comparison := compare(own, against)) is not None:
+            accuracies = {"accuracy": fmean(own.values()), "of_more": fmean(against[key] for key in own)}
+            place = {"sounds": sounds, "n_filters": n_filters, "variant": name}
+            rows.append({**place, **accuracies, **fields(comparison), "match": _judge(comparison)})
     for row, q in zip(rows, corrected(map(comparison_of, rows)), strict=True):
         row["q"] = q
     return rows

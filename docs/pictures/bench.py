@@ -18,10 +18,10 @@ from typing import Any
 from palette import reduce_colors
 
 from experiments import fewer_filters
-from experiments.bench import FRONTENDS, REFERENCE, SETS, draw, read_runs, tabulate
+from experiments.bench import FRONTENDS, REFERENCE, SETS, Place, draw, order, read_runs, tabulate
 from experiments.files import read_table, write_table
-from experiments.statistics import Comparison, compare, fields, mean_and_spread, percent, pool
-from experiments.tables import comparison_of, markdown_table
+from experiments.statistics import Comparison, compare, fields, mean_and_spread, percent, points, pool
+from experiments.tables import Row, comparison_of, markdown_table
 
 DOCS = Path(__file__).parents[1]
 EVIDENCE = DOCS / "evidence"
@@ -32,8 +32,6 @@ SHORT = {
     "cos-gauss, learned from spacing, unit gain": "cos-Gauss",
     "sinc, unit gain": "sinc",
 }
-Place = tuple[str, int, str]  # set, number of filters, front-end
-Row = dict[str, Any]
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -93,7 +91,7 @@ def together(first: Mapping[Place, Row], later: Mapping[Place, Row]) -> list[Row
         ValueError: If a seed of another front-end would be counted twice.
     """
     rows = []
-    for place in sorted({*first, *later}, key=lambda p: (list(SETS).index(p[0]), p[1], FRONTENDS.index(p[2]))):
+    for place in sorted({*first, *later}, key=order):
         known = [rows_of[place] for rows_of in (first, later) if place in rows_of]
         if len(known) == 1:
             rows += known  # as it was rounded
@@ -125,9 +123,7 @@ def cell(row: Row) -> str:
     comparison = comparison_of(row)
     if comparison is None:
         return percent(row["accuracy"], row["spread"])
-    mean, low, high = (100 * end for end in comparison[:3])
-    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return f"**{text}**" if row["q"] < 0.05 else text
+    return f"**{points(comparison)}**" if row["q"] < 0.05 else points(comparison)
 
 
 def evidence_table(rows: list[Row]) -> list[list[str]]:
